@@ -1,0 +1,156 @@
+/**
+ * The three kinds of failure, never mixed: a peer's fault (`PeerError`), an operator's (`ConfigError`),
+ * and ours (`node:assert`, and the process stops).
+ */
+
+/** Stable codes, public text: add, never rename. */
+export type PeerFault =
+  // framing: octets on the line
+  | 'FRAME_UNKNOWN'
+  | 'FRAME_TRUNCATED'
+  | 'FRAME_CHECKSUM'
+  | 'FRAME_LENGTH'
+  | 'FRAME_FORMAT'
+  | 'FRAME_SEQUENCE'
+  // APDU and A-XDR data
+  | 'APDU_TRUNCATED'
+  | 'APDU_LENGTH'
+  | 'APDU_TRAILING'
+  | 'APDU_UNKNOWN'
+  | 'APDU_UNSUPPORTED'
+  | 'DATA_TYPE'
+  | 'DATA_DEPTH'
+  | 'DATA_COUNT'
+  | 'DATA_VALUE'
+  // protection
+  | 'SECURITY_CONTROL'
+  | 'SECURITY_SUITE'
+  | 'SECURITY_COMPRESSED'
+  | 'SECURITY_DOWNGRADE'
+  | 'SYSTEM_TITLE'
+  | 'SYSTEM_TITLE_FOREIGN'
+  | 'KEY_MISSING'
+  | 'TAG_UNAUTHENTIC'
+  | 'COUNTER_REPLAYED'
+  // meaning
+  | 'PUSH_FORM'
+  | 'PUSH_TIME'
+  | 'PUSH_VALUE'
+  | 'METER_UNKNOWN'
+  | 'METER_FOREIGN'
+  // envelope from a concentrator
+  | 'UPLINK_MALFORMED'
+  | 'UPLINK_LIMIT'
+  | 'UPLINK_IDENTITY'
+  // session
+  | 'CERTIFICATE_MISSING'
+  | 'CERTIFICATE_UNTRUSTED'
+  | 'CERTIFICATE_EXPIRED'
+  | 'CERTIFICATE_REVOKED'
+  | 'CERTIFICATE_ROLE'
+  | 'TLS_FAILED'
+  | 'SESSION_LIMIT'
+  | 'CONNECT_LATE'
+  | 'PACKET_LENGTH'
+  | 'PACKET_MALFORMED'
+  | 'WILL_REFUSED'
+  | 'TOPIC_FOREIGN'
+  | 'QOS_REFUSED'
+  | 'RETAIN_REFUSED'
+  // one-way link and sealed batches
+  | 'DATAGRAM_MALFORMED'
+  | 'DATAGRAM_FOREIGN'
+  | 'BATCH_MALFORMED'
+  | 'BATCH_ROOT'
+  | 'BATCH_CHAIN'
+  | 'BATCH_SIGNATURE'
+  | 'PROOF_INVALID'
+
+/**
+ * What the receiver of a fault does. `quarantine`: keep the octets and the code, go on with their neighbours.
+ * `close`: end the session. `drop`: count it, keep nothing (a datagram has no sender to tell).
+ */
+export type Answer = 'quarantine' | 'close' | 'drop'
+
+/** A fault without an answer does not compile. */
+export const answerTo: Record<PeerFault, Answer> = {
+  FRAME_UNKNOWN: 'quarantine',
+  FRAME_TRUNCATED: 'quarantine',
+  FRAME_CHECKSUM: 'quarantine',
+  FRAME_LENGTH: 'quarantine',
+  FRAME_FORMAT: 'quarantine',
+  FRAME_SEQUENCE: 'quarantine',
+  APDU_TRUNCATED: 'quarantine',
+  APDU_LENGTH: 'quarantine',
+  APDU_TRAILING: 'quarantine',
+  APDU_UNKNOWN: 'quarantine',
+  APDU_UNSUPPORTED: 'quarantine',
+  DATA_TYPE: 'quarantine',
+  DATA_DEPTH: 'quarantine',
+  DATA_COUNT: 'quarantine',
+  DATA_VALUE: 'quarantine',
+  SECURITY_CONTROL: 'quarantine',
+  SECURITY_SUITE: 'quarantine',
+  SECURITY_COMPRESSED: 'quarantine',
+  SECURITY_DOWNGRADE: 'quarantine',
+  SYSTEM_TITLE: 'quarantine',
+  SYSTEM_TITLE_FOREIGN: 'quarantine',
+  KEY_MISSING: 'quarantine',
+  TAG_UNAUTHENTIC: 'quarantine', // one meter must not silence its concentrator
+  COUNTER_REPLAYED: 'quarantine',
+  PUSH_FORM: 'quarantine',
+  PUSH_TIME: 'quarantine',
+  PUSH_VALUE: 'quarantine',
+  METER_UNKNOWN: 'quarantine',
+  METER_FOREIGN: 'quarantine',
+  UPLINK_MALFORMED: 'quarantine', // already acknowledged, so it must be kept
+  UPLINK_LIMIT: 'quarantine',
+  UPLINK_IDENTITY: 'quarantine',
+  CERTIFICATE_MISSING: 'close',
+  CERTIFICATE_UNTRUSTED: 'close',
+  CERTIFICATE_EXPIRED: 'close',
+  CERTIFICATE_REVOKED: 'close',
+  CERTIFICATE_ROLE: 'close',
+  TLS_FAILED: 'close',
+  SESSION_LIMIT: 'close',
+  CONNECT_LATE: 'close',
+  PACKET_LENGTH: 'close',
+  PACKET_MALFORMED: 'close',
+  WILL_REFUSED: 'close',
+  TOPIC_FOREIGN: 'close',
+  QOS_REFUSED: 'close',
+  RETAIN_REFUSED: 'close',
+  DATAGRAM_MALFORMED: 'drop',
+  DATAGRAM_FOREIGN: 'drop',
+  BATCH_MALFORMED: 'quarantine',
+  BATCH_ROOT: 'quarantine',
+  BATCH_CHAIN: 'quarantine',
+  BATCH_SIGNATURE: 'quarantine',
+  PROOF_INVALID: 'drop',
+}
+
+/** A fault of the other side: a code for programs, a message for people, an offset in octets where one is known. */
+export class PeerError extends Error {
+  override readonly name = 'PeerError'
+  readonly code: PeerFault
+  readonly offset: number | undefined
+
+  constructor(code: PeerFault, message: string, options: { offset?: number; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.offset = options.offset
+  }
+}
+
+/** A fault of the operator's: everything wrong at once, so that one edit can mend it. Exit code 78 (EX_CONFIG). */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly faults: readonly string[]
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'))
+    this.faults = faults
+  }
+}
+
+export const exitConfig = 78
