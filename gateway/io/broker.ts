@@ -1,0 +1,283 @@
+import { constants, type X509Certificate } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { Aedes, type Client } from 'aedes'
+import type { Logger } from 'pino'
+import { PacketLimit } from '../codec/packet-limit.ts'
+import { PeerError } from '../errors.ts'
+import type { ConcentratorId } from '../model.ts'
+import { admitConnect, admitPublish, admitSubscribe } from '../session/rules.ts'
+import { certificateFault, concentratorOf } from '../session/trust.ts'
+import type { Journal } from './journal.ts'
+import { Refusals } from './refusals.ts'
+
+/**
+ * MQTT 3.1.1 over mutual TLS 1.3. aedes speaks MQTT; everything that keeps a peer in its place stands in front of it:
+ * TLS decides who may speak at all, `PacketLimit` what reaches its parser, `session/rules.ts` what a session may do. A
+ * PUBACK leaves when the journal says that the publish is durable: `authorizePublish` holds it back until then.
+ */
+export interface BrokerOptions {
+  host: string
+  port: number
+  tls: { key: Buffer; cert: Buffer; ca: Buffer }
+  limits: BrokerLimits
+  /** asked at every new session; `cut` asks it again for those that are open */
+  revoked: (certificate: X509Certificate) => boolean
+  journal: Journal
+  log: Logger
+  /** the journal failed: nothing can be acknowledged any more */
+  onFailure: (error: Error) => void
+}
+
+export interface BrokerLimits {
+  sessionsMax: number
+  handshakeDeadlineSeconds: number
+  connectDeadlineSeconds: number
+  keepAliveSecondsMax: number
+  packetOctetsMax: number
+}
+
+export interface Broker {
+  readonly port: number
+  status(): BrokerStatus
+  /** ends the live sessions of revoked certificates */
+  cut(): void
+  close(): Promise<void>
+}
+
+export interface BrokerStatus {
+  sessions: number
+  /** publishes acknowledged since the start, and their octets */
+  acknowledged: number
+  octets: number
+  refused: Partial<Record<string, number>>
+}
+
+/** Our PKI signs with nothing else; a list keeps odd curves out of the handshake. */
+const signatureAlgorithms = 'ecdsa_secp256r1_sha256'
+
+interface Session {
+  concentrator: ConcentratorId
+  certificate: X509Certificate
+  peer: Record<string, unknown>
+}
+
+export async function openBroker(options: BrokerOptions): Promise<Broker> {
+  const broker = new TlsBroker(options)
+  await broker.listen()
+  return broker
+}
+
+class TlsBroker implements Broker {
+  readonly #options: BrokerOptions
+  readonly #refusals: Refusals
+  readonly #sessions = new Map<unknown, Session>()
+  readonly #server: Server
+  readonly #aedes: Aedes
+  #acknowledged = 0
+  #octets = 0
+
+  constructor(options: BrokerOptions) {
+    this.#options = options
+    this.#refusals = new Refusals(options.log)
+    const { limits } = options
+    this.#aedes = new Aedes({
+      connectTimeout: limits.connectDeadlineSeconds * 1000,
+      keepaliveLimit: limits.keepAliveSecondsMax,
+      maxTopicLevels: 8,
+      preConnect: (client, packet, done) => {
+        const fault = this.#rule(client, ({ concentrator }) => {
+          Object.assign(packet, admitConnect(concentrator, packet))
+        })
+        done(fault, fault === null)
+      },
+      authorizeSubscribe: (client, subscription, done) => {
+        const fault = this.#rule(client, ({ concentrator }) => admitSubscribe(concentrator, subscription.topic))
+        done(fault, subscription)
+      },
+      authorizePublish: (client, packet, done) => {
+        if (client === null) return done() // the broker's own
+        const fault = this.#rule(client, (session) => {
+          admitPublish(session.concentrator, packet)
+          this.#ingest(session, packet.payload as Buffer, done)
+        })
+        if (fault !== null) done(fault)
+      },
+    })
+    this.#aedes.on('connectionError', (client, error) => this.#connectFault(client, error))
+    this.#aedes.on('clientError', (client, error) => this.#protocolFault(client, error))
+    this.#server = this.#tlsServer()
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port
+  }
+
+  async listen(): Promise<void> {
+    await this.#aedes.listen()
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#server.once('error', reject)
+    this.#server.listen(this.#options.port, this.#options.host, resolve)
+    await promise
+    this.#server.off('error', reject)
+  }
+
+  status(): BrokerStatus {
+    const [acknowledged, octets] = [this.#acknowledged, this.#octets]
+    return { sessions: this.#sessions.size, acknowledged, octets, refused: this.#refusals.counts() }
+  }
+
+  cut(): void {
+    for (const [socket, session] of this.#sessions) {
+      if (!this.#options.revoked(session.certificate)) continue
+      this.#refusals.note(new PeerError('CERTIFICATE_REVOKED', 'revoked while connected'), session.peer)
+      ;(socket as TLSSocket).destroy()
+    }
+  }
+
+  async close(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#server.close(() => resolve())
+    await new Promise<void>((closed) => this.#aedes.close(() => closed()))
+    for (const socket of this.#sessions.keys()) (socket as TLSSocket).destroy()
+    await promise
+  }
+
+  #tlsServer(): Server {
+    const { tls, limits } = this.#options
+    const server = createServer({
+      ...tls,
+      minVersion: 'TLSv1.3',
+      requestCert: true,
+      rejectUnauthorized: true,
+      sigalgs: signatureAlgorithms,
+      secureOptions: constants.SSL_OP_NO_TICKET,
+      handshakeTimeout: limits.handshakeDeadlineSeconds * 1000,
+      pauseOnConnect: false,
+    })
+    server.maxConnections = limits.sessionsMax
+    server.on('drop', (socket) => {
+      this.#refusals.note(new PeerError('SESSION_LIMIT', `over ${limits.sessionsMax} sessions`), {
+        address: socket?.remoteAddress,
+      })
+    })
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      this.#refusals.note(tlsFault(error, socket), { address: socket.remoteAddress })
+      socket.destroy() // a failed handshake leaves the socket open otherwise
+    })
+    server.on('secureConnection', (socket) => this.#begin(socket))
+    return server
+  }
+
+  /** TLS has checked the chain; who it is and whether it is revoked is asked here, at every session. */
+  #begin(socket: TLSSocket): void {
+    const peer: Record<string, unknown> = { address: socket.remoteAddress }
+    try {
+      const certificate = socket.getPeerX509Certificate()
+      if (!socket.authorized || certificate === undefined) throw new PeerError('CERTIFICATE_MISSING', 'no certificate')
+      peer.serial = certificate.serialNumber
+      const concentrator = concentratorOf(certificate)
+      peer.concentrator = concentrator
+      if (this.#options.revoked(certificate)) throw new PeerError('CERTIFICATE_REVOKED', 'revoked')
+      this.#open(socket, { concentrator, certificate, peer })
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      this.#refusals.note(error, peer)
+      socket.on('error', () => socket.destroy())
+      socket.destroy()
+    }
+  }
+
+  #open(socket: TLSSocket, session: Session): void {
+    this.#sessions.set(socket, session)
+    socket.once('close', () => {
+      this.#sessions.delete(socket)
+      this.#options.log.debug({ event: 'session.closed', ...session.peer })
+    })
+    this.#guard(socket, session)
+    this.#aedes.handle(socket)
+    this.#options.log.debug({ event: 'session.opened', ...session.peer })
+  }
+
+  /** aedes takes what `read` gives: here packets that are too long end, and everyone waits while the journal is full. */
+  #guard(socket: TLSSocket, session: Session): void {
+    const limit = new PacketLimit(this.#options.limits.packetOctetsMax)
+    const read = socket.read.bind(socket)
+    const { journal } = this.#options
+    socket.read = (size?: number): unknown => {
+      if (journal.full) {
+        void journal.drained().then(() => socket.emit('readable'))
+        return null
+      }
+      const chunk: Buffer | null = read(size)
+      if (chunk === null) return null
+      try {
+        limit.pass(chunk)
+        return chunk
+      } catch (error) {
+        this.#refuse(socket, session, error as PeerError)
+        return null
+      }
+    }
+  }
+
+  /** Runs a rule for a session; a fault ends it, after the log has said why. @returns the fault */
+  #rule(client: Client, rule: (session: Session) => void): Error | null {
+    const session = this.#sessions.get(client.conn)
+    if (session === undefined) return new Error('session is gone')
+    try {
+      rule(session)
+      return null
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      this.#refuse(client.conn as TLSSocket, session, error)
+      return error
+    }
+  }
+
+  #refuse(socket: TLSSocket, session: Session, error: PeerError): void {
+    this.#refusals.note(error, session.peer)
+    socket.destroy()
+  }
+
+  #ingest({ concentrator }: Session, payload: Buffer, done: (error?: Error | null) => void): void {
+    this.#options.journal.append({ concentrator, receivedAtMs: Date.now(), payload }).then(
+      () => {
+        this.#acknowledged++
+        this.#octets += payload.length
+        done()
+      },
+      (error: Error) => {
+        done(error)
+        this.#options.onFailure(error)
+      },
+    )
+  }
+
+  #connectFault(client: Client, error: Error): void {
+    const session = this.#sessions.get(client.conn)
+    if (session === undefined || error instanceof PeerError) return
+    const late = error.message === 'connect did not arrive in time'
+    const fault = late
+      ? new PeerError('CONNECT_LATE', `no CONNECT within ${this.#options.limits.connectDeadlineSeconds} s`)
+      : new PeerError('PACKET_MALFORMED', error.message)
+    this.#refusals.note(fault, session.peer)
+  }
+
+  #protocolFault(client: Client, error: NodeJS.ErrnoException): void {
+    const session = this.#sessions.get(client.conn)
+    // A line that broke, or a keep-alive that ran out, is no fault of the peer's making.
+    if (session === undefined || error instanceof PeerError || error.code !== undefined) return
+    this.#refusals.note(new PeerError('PACKET_MALFORMED', error.message), session.peer)
+  }
+}
+
+/** With TLS 1.3 the client believes it is connected until we close: our log is the only place that says why. */
+function tlsFault(error: NodeJS.ErrnoException, socket: TLSSocket): PeerError {
+  const verdict = socket.authorizationError as unknown as string | undefined
+  if (verdict) return new PeerError(certificateFault(verdict), verdict)
+  if (error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
+    return new PeerError('CERTIFICATE_MISSING', 'the client sent no certificate')
+  }
+  return new PeerError('TLS_FAILED', error.code ?? error.message)
+}

@@ -1,0 +1,24 @@
+import { DatabaseSync } from 'node:sqlite'
+
+/** A SQLite file whose commits survive a power cut: write-ahead log, fsync at each commit. */
+export function openDatabase(file: string, schema: string): DatabaseSync {
+  const database = new DatabaseSync(file)
+  database.exec(
+    'PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000',
+  )
+  database.exec(schema)
+  return database
+}
+
+/** All of `work` or nothing of it. */
+export function transaction<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const result = work()
+    database.exec('COMMIT')
+    return result
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}

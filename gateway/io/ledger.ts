@@ -1,0 +1,251 @@
+import { randomInt } from 'node:crypto'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { encodeSeries, type SealedSeries } from '../codec/batch.ts'
+import type { PeerFault } from '../errors.ts'
+import type { ConcentratorId, Obis, Series, SystemTitle } from '../model.ts'
+import { dayOf, type Incoming, type MeterDay, mergeDay, secondsPerDay } from '../readings/meter-day.ts'
+import { openDatabase, transaction } from './database.ts'
+import { Outbox, outboxSchema } from './outbox.ts'
+import { type RegisteredMeter, Registry, registrySchema } from './registry.ts'
+
+/**
+ * The exactly-once transaction. What a stretch of the journal gives takes effect whole or not at all, together with the
+ * position up to which the journal is consumed: a crash replays the stretch, and nothing of it was there.
+ */
+export interface Ledger {
+  /** the journal is consumed up to here */
+  readonly position: number
+  readonly registry: Registry
+  readonly outbox: Outbox
+  /** whether this very uplink was taken before: QoS 1 redelivers, and that is no replay attack */
+  seen(concentrator: ConcentratorId, sequence: number, digest: Uint8Array): boolean
+  /** One transaction. @throws what the store says; then the process must stop */
+  commit(effects: Effects): Applied
+  quarantined(limit: number): Quarantined[]
+  close(): void
+}
+
+/** What a stretch of the journal asks for. */
+export interface Effects {
+  /** the journal is consumed up to here */
+  position: number
+  uplinks: { concentrator: ConcentratorId; sequence: number; digest: Uint8Array }[]
+  /** in order; a meter's last one stands */
+  counters: { meter: RegisteredMeter; counter: number }[]
+  series: { meter: RegisteredMeter; series: Series }[]
+  quarantine: Quarantined[]
+}
+
+/** Octets that were acknowledged and could not be used, kept with the reason. */
+export interface Quarantined {
+  atMs: number
+  concentrator: ConcentratorId
+  meter: SystemTitle | undefined
+  code: PeerFault
+  detail: string
+  octets: Uint8Array
+}
+
+/** Readings: first values, corrections, and those that were there already. */
+export interface Applied {
+  fresh: number
+  revised: number
+  repeated: number
+}
+
+/** Uplinks remembered of each concentrator, the last ones by sequence: well above what it may have in flight. */
+const uplinksRemembered = 1_024
+/** Frames in quarantine, the most; beyond, the oldest goes, and is counted. */
+export const quarantineMax = 100_000
+/** Channels (OBIS codes) of all meters together, the most. */
+const channelsMax = 4_096
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS channel (id INTEGER PRIMARY KEY, obis TEXT NOT NULL UNIQUE);
+  CREATE TABLE IF NOT EXISTS uplink (
+    concentrator TEXT NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (concentrator, sequence)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS meter_day (
+    day INTEGER NOT NULL, meter INTEGER NOT NULL, channel INTEGER NOT NULL, entries BLOB NOT NULL,
+    PRIMARY KEY (day, meter, channel)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS quarantine (
+    id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, concentrator TEXT NOT NULL, meter TEXT, code TEXT NOT NULL,
+    detail TEXT NOT NULL, octets BLOB NOT NULL);
+`
+
+/** @param kek 32 octets, wraps the meters' keys at rest */
+export function openLedger(file: string, kek: Uint8Array): SqliteLedger {
+  const database = openDatabase(file, schema + registrySchema + outboxSchema)
+  database
+    .prepare("INSERT OR IGNORE INTO state (name, value) VALUES ('position', 0), ('epoch', ?)")
+    .run(randomInt(1, 2 ** 32 - 1))
+  return new SqliteLedger(database, kek)
+}
+
+export class SqliteLedger implements Ledger {
+  readonly database: DatabaseSync
+  readonly registry: Registry
+  readonly outbox: Outbox
+  readonly #channels: Map<string, number>
+  readonly #sql: Record<
+    'seen' | 'remember' | 'forget' | 'counter' | 'day' | 'putDay' | 'position' | 'refuse',
+    StatementSync
+  >
+  #position: number
+
+  constructor(database: DatabaseSync, kek: Uint8Array) {
+    this.database = database
+    this.registry = new Registry(database, kek)
+    this.#position = state(database, 'position')
+    this.outbox = new Outbox(database, state(database, 'epoch'))
+    this.#channels = new Map(
+      (database.prepare('SELECT id, obis FROM channel').all() as { id: number; obis: string }[]).map((row) => [
+        row.obis,
+        row.id,
+      ]),
+    )
+    this.#sql = {
+      seen: database.prepare('SELECT digest FROM uplink WHERE concentrator = ? AND sequence = ?'),
+      remember: database.prepare('INSERT OR REPLACE INTO uplink (concentrator, sequence, digest) VALUES (?, ?, ?)'),
+      forget: database.prepare('DELETE FROM uplink WHERE concentrator = ? AND sequence <= ?'),
+      counter: database.prepare('UPDATE meter SET counter = ? WHERE id = ?'),
+      day: database.prepare('SELECT entries FROM meter_day WHERE day = ? AND meter = ? AND channel = ?'),
+      putDay: database.prepare('INSERT OR REPLACE INTO meter_day (day, meter, channel, entries) VALUES (?, ?, ?, ?)'),
+      position: database.prepare("UPDATE state SET value = ? WHERE name = 'position'"),
+      refuse: database.prepare(
+        'INSERT INTO quarantine (at_ms, concentrator, meter, code, detail, octets) VALUES (?, ?, ?, ?, ?, ?)',
+      ),
+    }
+  }
+
+  get position(): number {
+    return this.#position
+  }
+
+  seen(concentrator: ConcentratorId, sequence: number, digest: Uint8Array): boolean {
+    const row = this.#sql.seen.get(concentrator, sequence) as { digest: Uint8Array } | undefined
+    return row !== undefined && Buffer.from(row.digest).equals(digest)
+  }
+
+  commit(effects: Effects): Applied {
+    const applied = transaction(this.database, () => {
+      const merged = this.#merge(effects.series)
+      this.#remember(effects)
+      for (const { meter, counter } of effects.counters) this.#sql.counter.run(counter, meter.id)
+      for (const one of effects.quarantine) this.#refuse(one)
+      this.#sql.position.run(effects.position)
+      return merged
+    })
+    this.#position = effects.position
+    for (const { meter, counter } of effects.counters) meter.counter = counter
+    return applied
+  }
+
+  quarantined(limit: number): Quarantined[] {
+    const rows = this.database.prepare('SELECT * FROM quarantine ORDER BY id DESC LIMIT ?').all(limit)
+    return rows.map((row) => ({
+      atMs: row.at_ms as number,
+      concentrator: row.concentrator as ConcentratorId,
+      meter: (row.meter as SystemTitle | null) ?? undefined,
+      code: row.code as PeerFault,
+      detail: row.detail as string,
+      octets: row.octets as Uint8Array,
+    }))
+  }
+
+  close(): void {
+    this.database.close()
+  }
+
+  #remember({ uplinks }: Effects): void {
+    for (const { concentrator, sequence, digest } of uplinks) {
+      this.#sql.remember.run(concentrator, sequence, digest)
+      this.#sql.forget.run(concentrator, sequence - uplinksRemembered)
+    }
+  }
+
+  #refuse({ atMs, concentrator, meter, code, detail, octets }: Quarantined): void {
+    const { lastInsertRowid } = this.#sql.refuse.run(atMs, concentrator, meter ?? null, code, detail, octets)
+    this.database.prepare('DELETE FROM quarantine WHERE id <= ?').run(Number(lastInsertRowid) - quarantineMax)
+  }
+
+  /** Every series into its meter's days, what is new into the outbox. */
+  #merge(all: Effects['series']): Applied {
+    const applied = { fresh: 0, revised: 0, repeated: 0 }
+    const days = new Map<string, { key: [number, number, number]; row: MeterDay }>()
+    const accepted: SealedSeries[] = []
+    for (const { meter, series } of all) {
+      const revisions: (number | undefined)[] = []
+      for (const { day, incoming } of byDay(series)) {
+        const key: [number, number, number] = [day, meter.id, this.#channel(series.obis)]
+        const name = key.join('/')
+        const { row, verdicts } = mergeDay(days.get(name)?.row ?? this.#loadDay(key), incoming)
+        days.set(name, { key, row })
+        for (const verdict of verdicts) revisions.push(verdict === 'repeat' ? undefined : verdict)
+      }
+      const effective = select(series, revisions)
+      if (effective !== undefined) accepted.push(effective)
+      tally(applied, revisions)
+    }
+    for (const { key, row } of days.values()) this.#sql.putDay.run(...key, row)
+    this.outbox.add(accepted.map((series) => ({ octets: encodeSeries(series), readings: series.ends.length })))
+    return applied
+  }
+
+  #loadDay(key: [number, number, number]): MeterDay | undefined {
+    const row = this.#sql.day.get(...key) as { entries: Uint8Array } | undefined
+    return row === undefined ? undefined : Buffer.from(row.entries.buffer, row.entries.byteOffset, row.entries.length)
+  }
+
+  #channel(obis: Obis): number {
+    const known = this.#channels.get(obis)
+    if (known !== undefined) return known
+    const id = this.#channels.size + 1
+    this.database.prepare('INSERT INTO channel (id, obis) VALUES (?, ?)').run(id, obis)
+    this.#channels.set(obis, id)
+    return id
+  }
+
+  /** Whether another channel may be known: asked before a series is let in. */
+  takesChannel(obis: Obis): boolean {
+    return this.#channels.has(obis) || this.#channels.size < channelsMax
+  }
+}
+
+function state(database: DatabaseSync, name: string): number {
+  return (database.prepare('SELECT value FROM state WHERE name = ?').get(name) as { value: number }).value
+}
+
+/** A series' readings in stretches of one day, in their order. */
+function byDay({ ends, values, scaler, unit }: Series): { day: number; incoming: Incoming[] }[] {
+  const days: { day: number; incoming: Incoming[] }[] = []
+  for (let i = 0; i < ends.length; i++) {
+    const day = dayOf(ends[i]!)
+    if (days.at(-1)?.day !== day) days.push({ day, incoming: [] })
+    days.at(-1)!.incoming.push({ offset: ends[i]! - day * secondsPerDay, value: values[i]!, scaler, unit })
+  }
+  return days
+}
+
+/** The readings that had an effect. */
+function select(series: Series, revisions: readonly (number | undefined)[]): SealedSeries | undefined {
+  if (!revisions.includes(undefined)) return { ...series, revisions: revisions as number[] }
+  const keep = <T>(list: readonly T[]): T[] => list.filter((_, i) => revisions[i] !== undefined)
+  if (revisions.every((revision) => revision === undefined)) return undefined
+  return {
+    ...series,
+    ends: keep(series.ends),
+    values: keep(series.values),
+    qualities: keep(series.qualities),
+    revisions: keep(revisions) as number[],
+  }
+}
+
+function tally(applied: Applied, revisions: readonly (number | undefined)[]): void {
+  for (const revision of revisions) {
+    if (revision === undefined) applied.repeated++
+    else if (revision === 0) applied.fresh++
+    else applied.revised++
+  }
+}
