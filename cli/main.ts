@@ -3,10 +3,15 @@ import { type Command, exitUsage, UsageError } from './command.ts'
 
 /** Loaded only when asked for: `ami decode` needs no MQTT broker. */
 const commands: Record<string, () => Promise<{ command: Command }>> = {
-  decode: () => import('./decode.ts'),
-  dmz: () => import('./dmz.ts'),
-  pki: () => import('./pki.ts'),
+  demo: () => import('./demo.ts'),
+  gateway: () => import('./gateway.ts'),
+  mdm: () => import('./mdm.ts'),
   studies: () => import('./studies.ts'),
+  simulate: () => import('./simulate.ts'),
+  pki: () => import('./pki.ts'),
+  dmz: () => import('./dmz.ts'),
+  decode: () => import('./decode.ts'),
+  verify: () => import('./verify.ts'),
 }
 
 async function overview(): Promise<string> {
@@ -35,7 +40,9 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 /** Faults of the caller's in one line each; anything else is ours and keeps its stack. */
 function report(error: unknown): number {
   if (error instanceof UsageError) {
-    process.stderr.write(`ami: ${error.message}\nami: 'ami --help' lists the commands, 'ami COMMAND --help' its options\n`)
+    process.stderr.write(
+      `ami: ${error.message}\nami: 'ami --help' lists the commands, 'ami COMMAND --help' its options\n`,
+    )
     return exitUsage
   }
   if (error instanceof ConfigError) {

@@ -37,17 +37,20 @@ export type PeerFault =
   | 'PUSH_TIME'
   | 'PUSH_VALUE'
   | 'METER_UNKNOWN'
-  | 'METER_FOREIGN'
+  // ours: an exception where a fault was due; the octets are kept and the log has it as an error
+  | 'UNHANDLED'
   // envelope from a concentrator
   | 'UPLINK_MALFORMED'
   | 'UPLINK_LIMIT'
   | 'UPLINK_IDENTITY'
+  | 'UPLINK_UNSUPPORTED'
   // session
   | 'CERTIFICATE_MISSING'
   | 'CERTIFICATE_UNTRUSTED'
   | 'CERTIFICATE_EXPIRED'
   | 'CERTIFICATE_REVOKED'
   | 'CERTIFICATE_ROLE'
+  | 'REVOCATION_UNKNOWN'
   | 'TLS_FAILED'
   | 'SESSION_LIMIT'
   | 'CONNECT_LATE'
@@ -102,15 +105,17 @@ export const answerTo: Record<PeerFault, Answer> = {
   PUSH_TIME: 'quarantine',
   PUSH_VALUE: 'quarantine',
   METER_UNKNOWN: 'quarantine',
-  METER_FOREIGN: 'quarantine',
+  UNHANDLED: 'quarantine', // one frame must not stop everyone's
   UPLINK_MALFORMED: 'quarantine', // already acknowledged, so it must be kept
   UPLINK_LIMIT: 'quarantine',
   UPLINK_IDENTITY: 'quarantine',
+  UPLINK_UNSUPPORTED: 'quarantine',
   CERTIFICATE_MISSING: 'close',
   CERTIFICATE_UNTRUSTED: 'close',
   CERTIFICATE_EXPIRED: 'close',
   CERTIFICATE_REVOKED: 'close',
   CERTIFICATE_ROLE: 'close',
+  REVOCATION_UNKNOWN: 'close',
   TLS_FAILED: 'close',
   SESSION_LIMIT: 'close',
   CONNECT_LATE: 'close',

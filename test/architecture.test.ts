@@ -11,6 +11,7 @@ const rules: readonly { folder: string; may: readonly string[] }[] = [
   { folder: 'gateway/codec/', may: ['gateway/codec/', 'gateway/errors', 'gateway/model', 'protobufjs'] },
   { folder: 'gateway/errors', may: [] },
   { folder: 'gateway/model', may: ['gateway/errors'] },
+  { folder: 'gateway/fields', may: ['gateway/errors'] },
   ...['session', 'readings', 'oneway'].map((part) => ({
     folder: `gateway/${part}/`,
     may: [`gateway/${part}/`, 'gateway/codec/', 'gateway/errors', 'gateway/model', 'node:crypto'],
@@ -23,6 +24,7 @@ const rules: readonly { folder: string; may: readonly string[] }[] = [
       'gateway/codec/',
       'gateway/oneway/',
       'gateway/errors',
+      'gateway/fields',
       'gateway/model',
       'pki/verify',
       'dmz-config/zones',
@@ -32,12 +34,12 @@ const rules: readonly { folder: string; may: readonly string[] }[] = [
   },
   {
     folder: 'studies/',
-    may: ['studies/', 'gateway/errors', 'gateway/model', 'dmz-config/zones', 'package', 'node:'],
+    may: ['studies/', 'gateway/errors', 'gateway/fields', 'gateway/model', 'dmz-config/zones', 'package', 'node:'],
   },
   { folder: 'pki/', may: ['pki/', 'package', 'node:'] },
   {
     folder: 'simulator/',
-    may: ['simulator/', 'pki/', 'gateway/codec/', 'gateway/errors', 'gateway/model', 'package', 'node:'],
+    may: ['simulator/', 'pki/', 'gateway/codec/', 'gateway/errors', 'gateway/fields', 'gateway/model', 'package', 'node:'],
   },
   { folder: 'dmz-config/', may: ['dmz-config/', 'gateway/errors', 'node:'] },
   { folder: 'cli/', may: [...tops.map((top) => `${top}/`), 'package', 'node:'] },

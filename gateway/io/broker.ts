@@ -21,8 +21,8 @@ export interface BrokerOptions {
   port: number
   tls: { key: Buffer; cert: Buffer; ca: Buffer }
   limits: BrokerLimits
-  /** asked at every new session; `cut` asks it again for those that are open */
-  revoked: (certificate: X509Certificate) => boolean
+  /** why a certificate may not speak: asked at every new session, and by `cut` again for those that are open */
+  revocationFault: (certificate: X509Certificate) => PeerError | undefined
   journal: Journal
   log: Logger
   /** the journal failed: nothing can be acknowledged any more */
@@ -129,9 +129,8 @@ class TlsBroker implements Broker {
 
   cut(): void {
     for (const [socket, session] of this.#sessions) {
-      if (!this.#options.revoked(session.certificate)) continue
-      this.#refusals.note(new PeerError('CERTIFICATE_REVOKED', 'revoked while connected'), session.peer)
-      ;(socket as TLSSocket).destroy()
+      const fault = this.#options.revocationFault(session.certificate)
+      if (fault !== undefined) this.#refuse(socket as TLSSocket, session, fault)
     }
   }
 
@@ -178,7 +177,8 @@ class TlsBroker implements Broker {
       peer.serial = certificate.serialNumber
       const concentrator = concentratorOf(certificate)
       peer.concentrator = concentrator
-      if (this.#options.revoked(certificate)) throw new PeerError('CERTIFICATE_REVOKED', 'revoked')
+      const fault = this.#options.revocationFault(certificate)
+      if (fault !== undefined) throw fault
       this.#open(socket, { concentrator, certificate, peer })
     } catch (error) {
       if (!(error instanceof PeerError)) throw error

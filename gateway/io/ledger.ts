@@ -19,6 +19,8 @@ export interface Ledger {
   readonly outbox: Outbox
   /** whether this very uplink was taken before: QoS 1 redelivers, and that is no replay attack */
   seen(concentrator: ConcentratorId, sequence: number, digest: Uint8Array): boolean
+  /** whether one channel more may be known: asked before a series is let in */
+  takesChannel(obis: Obis): boolean
   /** One transaction. @throws what the store says; then the process must stop */
   commit(effects: Effects): Applied
   quarantined(limit: number): Quarantined[]
@@ -78,7 +80,9 @@ const schema = `
 export function openLedger(file: string, kek: Uint8Array): SqliteLedger {
   const database = openDatabase(file, schema + registrySchema + outboxSchema)
   database
-    .prepare("INSERT OR IGNORE INTO state (name, value) VALUES ('position', 0), ('epoch', ?)")
+    .prepare(
+      "INSERT OR IGNORE INTO state (name, value) VALUES ('position', 0), ('quarantined', 0), ('sealed', 0), ('epoch', ?)",
+    )
     .run(randomInt(1, 2 ** 32 - 1))
   return new SqliteLedger(database, kek)
 }
@@ -89,7 +93,7 @@ export class SqliteLedger implements Ledger {
   readonly outbox: Outbox
   readonly #channels: Map<string, number>
   readonly #sql: Record<
-    'seen' | 'remember' | 'forget' | 'counter' | 'day' | 'putDay' | 'position' | 'refuse',
+    'seen' | 'remember' | 'forget' | 'counter' | 'day' | 'putDay' | 'position' | 'refuse' | 'count',
     StatementSync
   >
   #position: number
@@ -113,6 +117,7 @@ export class SqliteLedger implements Ledger {
       day: database.prepare('SELECT entries FROM meter_day WHERE day = ? AND meter = ? AND channel = ?'),
       putDay: database.prepare('INSERT OR REPLACE INTO meter_day (day, meter, channel, entries) VALUES (?, ?, ?, ?)'),
       position: database.prepare("UPDATE state SET value = ? WHERE name = 'position'"),
+      count: database.prepare("UPDATE state SET value = value + ? WHERE name = 'quarantined'"),
       refuse: database.prepare(
         'INSERT INTO quarantine (at_ms, concentrator, meter, code, detail, octets) VALUES (?, ?, ?, ?, ?, ?)',
       ),
@@ -134,12 +139,18 @@ export class SqliteLedger implements Ledger {
       this.#remember(effects)
       for (const { meter, counter } of effects.counters) this.#sql.counter.run(counter, meter.id)
       for (const one of effects.quarantine) this.#refuse(one)
+      if (effects.quarantine.length > 0) this.#sql.count.run(effects.quarantine.length)
       this.#sql.position.run(effects.position)
       return merged
     })
     this.#position = effects.position
     for (const { meter, counter } of effects.counters) meter.counter = counter
     return applied
+  }
+
+  /** Of all time: frames quarantined, readings sealed. */
+  totals(): { quarantined: number; sealed: number } {
+    return { quarantined: state(this.database, 'quarantined'), sealed: state(this.database, 'sealed') }
   }
 
   quarantined(limit: number): Quarantined[] {
@@ -152,6 +163,15 @@ export class SqliteLedger implements Ledger {
       detail: row.detail as string,
       octets: row.octets as Uint8Array,
     }))
+  }
+
+  /** Erases readings of days before `day`, some rows at a time: what is closed and forwarded is not kept. */
+  eraseDays(day: number, rowsMax: number): void {
+    this.database
+      .prepare(
+        'DELETE FROM meter_day WHERE (day, meter, channel) IN (SELECT day, meter, channel FROM meter_day WHERE day < ? LIMIT ?)',
+      )
+      .run(day, rowsMax)
   }
 
   close(): void {
@@ -207,7 +227,6 @@ export class SqliteLedger implements Ledger {
     return id
   }
 
-  /** Whether another channel may be known: asked before a series is let in. */
   takesChannel(obis: Obis): boolean {
     return this.#channels.has(obis) || this.#channels.size < channelsMax
   }

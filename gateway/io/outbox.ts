@@ -98,6 +98,7 @@ export class Outbox {
         )
         .run(batch.sequence, batch.digest, batch.sealedAtMs, readings, batch.octets)
       this.#database.prepare('DELETE FROM outbox WHERE id <= ?').run(upTo)
+      this.#database.prepare("UPDATE state SET value = value + ? WHERE name = 'sealed'").run(readings)
     })
   }
 

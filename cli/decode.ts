@@ -1,0 +1,174 @@
+import { createSecretKey, type KeyObject } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { securityControl } from '#gateway/codec/ciphering.ts'
+import { detectFraming, unframe } from '#gateway/codec/framing.ts'
+import type { Unframed } from '#gateway/codec/payload.ts'
+import { framings } from '#gateway/codec/uplink.ts'
+import { PeerError } from '#gateway/errors.ts'
+import { parseSystemTitle, type SystemTitle, systemTitle } from '#gateway/model.ts'
+import { type ExplainedValue, type Explanation, explain, type Opener } from '#gateway/readings/explain.ts'
+import { isTelegram } from '#gateway/readings/telegram.ts'
+import { decipherUnverified, lenientPolicy, unprotect } from '#gateway/session/unprotect.ts'
+import { type Command, parse, UsageError } from './command.ts'
+
+const help = `usage: ami decode [options] FILE|-
+
+Reads frames in hex (white space is passed over) from FILE, or from standard input with -, and lists what
+they say. Nothing is changed and no invocation counter is kept.
+
+  --ek HEX            encryption key, 16 octets (32 in suite 2)
+  --ak HEX            authentication key; without it a tag is not checked, and a line on stderr says so
+  --system-title HEX  of the meter, 8 octets; frames of another are refused
+  --framing NAME      auto, apdu, hdlc, wrapper, mbus or p1 (default auto)
+  --json              one JSON object: {"apdus", "time", "values": [{"obis", "value", "scaler", "unit"}]}
+
+exit codes: 0 read; 2 cannot be decoded (with --json {"fault": {"code", "offset"}} on stdout); 64 usage
+`
+
+const options = {
+  ek: { type: 'string' },
+  ak: { type: 'string' },
+  'system-title': { type: 'string' },
+  framing: { type: 'string', default: 'auto' },
+  json: { type: 'boolean', default: false },
+} as const
+
+interface Keys {
+  ek: KeyObject | undefined
+  ak: Uint8Array | undefined
+  title: SystemTitle | undefined
+}
+
+const exitFault = 2
+/** Characters of input, white space and all. */
+const inputCharactersMax = 4_194_304
+/** Octets in the input. */
+const inputOctetsMax = 1_048_576
+
+export const command: Command = { summary: 'frames in hex to readings', help, run }
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parse(args, options)
+  const [file, ...more] = positionals
+  if (file === undefined || more.length > 0) throw new UsageError('decode: one FILE, or - for standard input')
+  const { framing } = values
+  if (framing !== 'auto' && framing !== 'p1' && !framings.some((known) => known === framing)) {
+    throw new UsageError(`--framing: auto, ${framings.join(', ')} or p1, not '${framing}'`)
+  }
+  const keys = readKeys(values)
+  const text = await readInput(file)
+  try {
+    print(readFrames(parseHex(text), framing, keys), values.json)
+    return 0
+  } catch (fault) {
+    if (!(fault instanceof PeerError)) throw fault
+    printFault(fault, values.json)
+    return exitFault
+  }
+}
+
+function readKeys(values: { ek?: string; ak?: string; 'system-title'?: string }): Keys {
+  const key = (name: 'ek' | 'ak'): Buffer | undefined => {
+    const text = values[name]
+    if (text === undefined) return undefined
+    if (!/^([0-9a-fA-F]{32}|[0-9a-fA-F]{64})$/.test(text)) throw new UsageError(`--${name}: 16 or 32 octets in hex`)
+    return Buffer.from(text, 'hex')
+  }
+  const ek = key('ek')
+  return { ek: ek && createSecretKey(ek), ak: key('ak'), title: readTitle(values['system-title']) }
+}
+
+function readTitle(text: string | undefined): SystemTitle | undefined {
+  if (text === undefined) return undefined
+  try {
+    return parseSystemTitle(text)
+  } catch (cause) {
+    throw new UsageError('--system-title: 8 octets in hex', { cause })
+  }
+}
+
+async function readInput(file: string): Promise<string> {
+  const stream = file === '-' ? process.stdin.setEncoding('latin1') : createReadStream(file, { encoding: 'latin1' })
+  let text = ''
+  try {
+    for await (const chunk of stream) {
+      text += chunk
+      if (text.length > inputCharactersMax) throw new UsageError(`decode: more than ${inputCharactersMax} characters`)
+    }
+  } catch (cause) {
+    if (cause instanceof UsageError) throw cause
+    throw new UsageError(`decode: ${(cause as Error).message}`, { cause })
+  }
+  return text
+}
+
+/** @throws PeerError `FRAME_FORMAT`, `FRAME_TRUNCATED`, `FRAME_LENGTH` */
+function parseHex(text: string): Uint8Array {
+  const digits = text.replace(/\s+/g, '')
+  const wrong = digits.search(/[^0-9a-fA-F]/)
+  const offset = Math.floor((wrong < 0 ? digits.length : wrong) / 2)
+  if (wrong >= 0) throw new PeerError('FRAME_FORMAT', `'${digits[wrong]}' is no hex digit`, { offset })
+  if (digits.length % 2 === 1) throw new PeerError('FRAME_TRUNCATED', 'half an octet at the end', { offset })
+  if (offset === 0) throw new PeerError('FRAME_TRUNCATED', 'no octets', { offset })
+  if (offset > inputOctetsMax) throw new PeerError('FRAME_LENGTH', `more than ${inputOctetsMax} octets`, { offset })
+  return Buffer.from(digits, 'hex')
+}
+
+/** @throws PeerError */
+function readFrames(octets: Uint8Array, framing: string, keys: Keys): Explanation {
+  const { payloads, faults } = payloadsOf(octets, framing)
+  if (payloads.length === 0 && faults[0] !== undefined) throw faults[0]
+  for (const fault of faults) warn(`passed over: ${fault.code} at octet ${fault.offset}: ${fault.message}`)
+  return explain(payloads, opener(keys))
+}
+
+function payloadsOf(octets: Uint8Array, framing: string): Unframed {
+  if (framing === 'p1' || (framing === 'auto' && isTelegram(octets))) return unframe(octets, 'apdu')
+  const named = framings.find((known) => known === framing)
+  return unframe(octets, named ?? detectFraming(octets))
+}
+
+function opener({ ek, ak, title: expected }: Keys): Opener {
+  return (apdu) => {
+    if (ek === undefined) throw new PeerError('KEY_MISSING', 'ciphered, and no --ek was given')
+    const title = expected ?? systemTitle(apdu.systemTitle)
+    const named = apdu.systemTitle.length > 0 ? apdu : { ...apdu, systemTitle: Buffer.from(title, 'hex') }
+    const isAuthenticated = (apdu.securityControl & securityControl.authenticated) !== 0
+    if (isAuthenticated && ak === undefined) {
+      warn('the tag is not checked: no --ak was given')
+      return decipherUnverified(named, title, ek)
+    }
+    return unprotect(named, { systemTitle: title, ek, ak: ak ?? new Uint8Array(), lastCounter: -1 }, lenientPolicy)
+      .plain
+  }
+}
+
+function warn(text: string): void {
+  process.stderr.write(`ami: ${text}\n`)
+}
+
+function print(explanation: Explanation, json: boolean): void {
+  for (const dialect of explanation.dialects) warn(`not as the standard has it: ${dialect}`)
+  const { apdus, time, values, unnamed } = explanation
+  if (json) process.stdout.write(`${JSON.stringify({ apdus, time, values })}\n`)
+  else process.stdout.write(`${apdus.join(' > ')}  ${time ?? 'no time in UTC'}\n${table([...unnamed, ...values])}`)
+}
+
+function printFault({ code, offset, message }: PeerError, json: boolean): void {
+  if (json) process.stdout.write(`${JSON.stringify({ fault: { code, offset: offset ?? null } })}\n`)
+  else warn(`${code}${offset === undefined ? '' : ` at octet ${offset}`}: ${message}`)
+}
+
+function table(values: readonly ExplainedValue[]): string {
+  const rows = values.map(({ obis, value, scaler, unit }) => [
+    obis ?? '-',
+    String(value),
+    scaler === null || scaler === 0 ? '' : `10^${scaler}`,
+    unit ?? '',
+  ])
+  const widths = [0, 1, 2].map((i) => Math.max(0, ...rows.map((row) => row[i]!.length)))
+  return rows
+    .map((row) => `${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')}`.trimEnd())
+    .map((row) => `${row}\n`)
+    .join('')
+}

@@ -1,0 +1,200 @@
+import { spawnSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type ConduitId, conduit, defaultZonesFile, parseZones } from '#dmz-config/zones.ts'
+import { initPki, openPki, type Pki } from '#pki/store.ts'
+import { parseCurves } from '#simulator/curves.ts'
+import { type FleetFile, prepareFleet } from '#simulator/prepare.ts'
+import { curveSource } from '#simulator/source.ts'
+
+/** What the demo was asked for; what it was not follows from the source. */
+export interface DemoOptions {
+  concentrators: number | undefined
+  meters: number | undefined
+  /** wall-clock seconds of one interval */
+  intervalSeconds: number
+  curvesFile: string | undefined
+}
+
+export interface Layout {
+  folder: string
+  gatewayConfig: string
+  mdmConfig: string
+  studiesConfig: string
+  simulatorConfig: string
+  /** what the simulator was told is durable, a line an uplink */
+  record: string
+  mdmData: string
+  rootFile: string
+}
+
+export const mainFile: string = fileURLToPath(new URL('../main.ts', import.meta.url))
+const modelIntervalSeconds = 900
+const secondsPerDay = 86_400
+/** Days close this long after their end, by the wall: what came late by network or by load still counts. */
+const graceWallSeconds = 6
+
+/**
+ * Everything the parts need, in one folder: a throwaway PKI, a fleet with its credentials, one configuration file a part.
+ * @throws ConfigError
+ */
+export async function layOut(folder: string, options: DemoOptions): Promise<Layout> {
+  const span = spanOf(options)
+  const fleet = sizeOf(options, span.series)
+  const passphraseFile = join(folder, 'passphrase')
+  writeFileSync(passphraseFile, `${randomBytes(24).toString('base64')}\n`, { mode: 0o600 })
+  const pkiFolder = join(folder, 'pki')
+  await initPki({ dir: pkiFolder, passphraseFile })
+  const { crlFile } = await enrolAll(folder, { dir: pkiFolder, passphraseFile }, fleet)
+  const ports = await choosePorts()
+  const layout: Layout = {
+    folder,
+    gatewayConfig: join(folder, 'gateway.json'),
+    mdmConfig: join(folder, 'mdm.json'),
+    studiesConfig: join(folder, 'studies.json'),
+    simulatorConfig: join(folder, 'simulator.json'),
+    record: join(folder, 'acknowledged.ndjson'),
+    mdmData: join(folder, 'mdm'),
+    rootFile: join(pkiFolder, 'root.pem'),
+  }
+  const tickMs = Math.round(options.intervalSeconds * 1000)
+  writeConfigs(layout, { ports, span, tickMs, curvesFile: options.curvesFile, crlFile })
+  importRegistry(layout)
+  return layout
+}
+
+interface Span {
+  historyStart: number
+  liveStart: number
+  intervalSeconds: number
+  /** series in the curves' file, undefined for the model */
+  series: number | undefined
+}
+
+/** A day of history goes first, so that there is a closed day to look at; live begins at a midnight. */
+function spanOf({ curvesFile }: DemoOptions): Span {
+  if (curvesFile === undefined) {
+    const liveStart = Math.floor(Date.now() / 1000 / secondsPerDay) * secondsPerDay
+    return {
+      historyStart: liveStart - secondsPerDay,
+      liveStart,
+      intervalSeconds: modelIntervalSeconds,
+      series: undefined,
+    }
+  }
+  const curves = parseCurves(readFileSync(curvesFile, 'utf8'))
+  const { start, intervalSeconds } = curveSource(curves)
+  const liveStart = (Math.floor(start / secondsPerDay) + 1) * secondsPerDay
+  return { historyStart: start, liveStart, intervalSeconds, series: curves.series.size }
+}
+
+/** Fifty meters a substation, twenty-five a concentrator, unless told; and one substation too small to be released. */
+function sizeOf(options: DemoOptions, series: number | undefined): FleetFile {
+  const meters = Math.min(options.meters ?? series ?? 200, series ?? Number.POSITIVE_INFINITY)
+  const concentrators = Math.min(options.concentrators ?? Math.ceil(meters / 25), meters)
+  const smallSubstation = series === undefined && concentrators >= 2 && meters >= 40
+  const large = smallSubstation ? concentrators - 1 : concentrators
+  const substations = Math.max(1, Math.min(Math.round(meters / 50), large, 999))
+  return { seed: 1, substations, concentrators, meters, smallSubstation }
+}
+
+async function enrolAll(
+  folder: string,
+  opened: { dir: string; passphraseFile: string },
+  fleet: FleetFile,
+): Promise<{ crlFile: string }> {
+  const pki = await openPki(opened)
+  await credentials(folder, pki)
+  await prepareFleet(fleet, pki, join(folder, 'fleet'))
+  await pki.close()
+  return { crlFile: pki.crlFile }
+}
+
+async function credentials(folder: string, pki: Pki): Promise<void> {
+  const names = { dns: ['gateway.ami.test', 'localhost'], ip: ['127.0.0.1'] }
+  const tls = await pki.issue({ profile: 'gateway', id: 'gateway', names })
+  const sealer = await pki.issue({ profile: 'sealer', id: 'gateway' })
+  for (const [name, { privateKeyPem, chainPem }] of Object.entries({ tls, sealer })) {
+    writeFileSync(join(folder, `${name}.key.pem`), privateKeyPem!, { mode: 0o600 })
+    writeFileSync(join(folder, `${name}.chain.pem`), chainPem)
+  }
+  writeFileSync(join(folder, 'kek'), `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+}
+
+type Ports = Record<'uplink' | 'oneway' | 'studies', number>
+
+/** The zones file's ports where they are free, others where not. */
+async function choosePorts(): Promise<Ports> {
+  const zones = parseZones(readFileSync(defaultZonesFile, 'utf8'))
+  const choose = async (id: ConduitId): Promise<number> => {
+    const { port } = conduit(zones, id)
+    return (await tryPort(port)) ?? (await tryPort(0))!
+  }
+  return { uplink: await choose('uplink'), oneway: await choose('oneway'), studies: await choose('studies') }
+}
+
+/** TCP stands for UDP too: what else would hold one of our ports holds both. */
+function tryPort(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(undefined))
+    server.listen({ host: '127.0.0.1', port, exclusive: true }, () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : undefined))
+    })
+  })
+}
+
+interface Parts {
+  ports: Ports
+  span: Span
+  tickMs: number
+  curvesFile: string | undefined
+  crlFile: string
+}
+
+function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile }: Parts): void {
+  const { folder, rootFile } = layout
+  const { historyStart, liveStart, intervalSeconds } = span
+  const rate = Math.max(1, Math.round((intervalSeconds * 1000) / tickMs))
+  const zonesFile = fileURLToPath(defaultZonesFile)
+  const write = (file: string, config: unknown): void => writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`)
+  write(layout.gatewayConfig, {
+    zonesFile,
+    loopback: { uplink: ports.uplink, oneway: ports.oneway },
+    data: 'gateway',
+    tls: { keyFile: 'tls.key.pem', certificateFile: 'tls.chain.pem', trustFile: rootFile, crlFile },
+    sealer: { keyFile: 'sealer.key.pem', certificateFile: 'sealer.chain.pem' },
+    kekFile: 'kek',
+    release: { graceSeconds: Math.min(30 * secondsPerDay, graceWallSeconds * rate) },
+    clock: { wallStartMs: Date.now(), startMs: liveStart * 1000, rate },
+  })
+  write(layout.mdmConfig, { zonesFile, loopback: { oneway: ports.oneway }, data: layout.mdmData, trustFile: rootFile })
+  write(layout.studiesConfig, {
+    host: '127.0.0.1',
+    port: ports.studies,
+    released: join(folder, 'gateway', 'released.sqlite'),
+  })
+  write(layout.simulatorConfig, {
+    gateway: { host: '127.0.0.1', port: ports.uplink, servername: 'gateway.ami.test' },
+    trustFile: rootFile,
+    fleet: 'fleet',
+    historyStart,
+    liveStart,
+    intervalSeconds,
+    tickMs,
+    ...(curvesFile === undefined ? {} : { curvesFile }),
+    recordFile: layout.record,
+  })
+}
+
+/** By the command an operator would use; the file with the keys in the clear is the simulator's own. */
+function importRegistry({ folder, gatewayConfig }: Layout): void {
+  mkdirSync(join(folder, 'gateway'), { mode: 0o700 })
+  const args = [mainFile, 'gateway', 'import', '--config', gatewayConfig, join(folder, 'fleet', 'registry.ndjson')]
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`gateway import ended with ${status}: ${stderr}`)
+}

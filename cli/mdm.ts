@@ -1,0 +1,26 @@
+import { startMdm } from '#mdm/main.ts'
+import { type Command, parse, UsageError } from './command.ts'
+import { openLog } from './log.ts'
+import { untilSignal } from './signals.ts'
+
+const help = `ami mdm receive: the IT side of the one-way link
+
+usage: ami mdm receive --config FILE
+
+FILE is JSON: { "zonesFile", "data", "trustFile", "receiveBufferOctets"? }; paths are relative to its folder.
+Each batch is verified against the root in trustFile, then stored once: readings as NDJSON under data/EPOCH/readings,
+the sealed batch under data/EPOCH/batches, what does not verify under data/quarantine. Gaps are named every second in
+the log (event mdm.status). Nothing is ever sent. SIGINT or SIGTERM ends it.
+`
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parse(args, { config: { type: 'string' } })
+  if (positionals.length !== 1 || positionals[0] !== 'receive') throw new UsageError("mdm: 'receive' is its one verb")
+  if (values.config === undefined) throw new UsageError('mdm receive: --config FILE is required')
+  const mdm = await startMdm(values.config, openLog('mdm'))
+  await untilSignal()
+  await mdm.stop()
+  return 0
+}
+
+export const command: Command = { summary: 'the IT side: receives, verifies, stores, names gaps', help, run }

@@ -1,0 +1,69 @@
+import { openPki } from '#pki/store.ts'
+import { startSimulator } from '#simulator/main.ts'
+import { prepareFleet } from '#simulator/prepare.ts'
+import { type Command, parse, UsageError, wholeNumber } from './command.ts'
+import { openLog } from './log.ts'
+import { untilSignal } from './signals.ts'
+
+const help = `ami simulate: a fleet of concentrators and meters that does not exist
+
+usage: ami simulate prepare --pki DIR --passphrase-file FILE --out DIR [--seed N] [--substations N]
+                            [--concentrators N] [--meters N] [--small-substation]
+       ami simulate run --config FILE
+
+prepare  enrols the concentrators at the PKI and writes fleet.json, their credentials, and registry.ndjson
+         for 'ami gateway import'
+run      pushes the fleet's readings over mutual TLS until the source ends or SIGINT or SIGTERM comes, then waits for the
+         last acknowledgements. Exit 0 when everything sent is acknowledged, 1 when not.
+         FILE is JSON: { "gateway": { "host", "port", "servername" }, "trustFile", "fleet", "historyStart", "liveStart",
+         "intervalSeconds", "tickMs", "curvesFile"?, "recordFile"? }: times in seconds since 1970, tickMs is how long an
+         interval lasts on the wall.
+`
+
+const options = {
+  config: { type: 'string' },
+  pki: { type: 'string' },
+  'passphrase-file': { type: 'string' },
+  out: { type: 'string' },
+  seed: { type: 'string', default: '1' },
+  substations: { type: 'string', default: '4' },
+  concentrators: { type: 'string', default: '8' },
+  meters: { type: 'string', default: '200' },
+  'small-substation': { type: 'boolean', default: false },
+} as const
+
+type Values = ReturnType<typeof parse<typeof options>>['values']
+
+async function prepare(values: Values): Promise<number> {
+  const { pki: dir, 'passphrase-file': passphraseFile, out } = values
+  if (dir === undefined || passphraseFile === undefined || out === undefined) {
+    throw new UsageError('simulate prepare: --pki, --passphrase-file and --out are required')
+  }
+  const size = {
+    seed: wholeNumber('seed', values.seed, [0, 4_294_967_295]),
+    substations: wholeNumber('substations', values.substations, [1, 999]),
+    concentrators: wholeNumber('concentrators', values.concentrators, [1, 99_999]),
+    meters: wholeNumber('meters', values.meters, [1, 10_000_000]),
+    smallSubstation: values['small-substation'],
+  }
+  await prepareFleet(size, await openPki({ dir, passphraseFile }), out)
+  process.stdout.write(`${size.concentrators} concentrators and ${size.meters} meters in ${out}\n`)
+  return 0
+}
+
+async function simulate(configFile: string): Promise<number> {
+  const simulator = startSimulator(configFile, openLog('simulator'))
+  untilSignal().then(() => simulator.stop())
+  const { sent, acked } = await simulator.ended
+  return sent === acked ? 0 : 1
+}
+
+async function run(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parse(args, options)
+  if (positionals.length === 1 && positionals[0] === 'prepare') return prepare(values)
+  if (positionals.length === 1 && positionals[0] === 'run' && values.config !== undefined)
+    return simulate(values.config)
+  throw new UsageError("simulate: 'prepare' with its options, or 'run --config FILE'")
+}
+
+export const command: Command = { summary: 'a simulated fleet: prepare its credentials, run its load', help, run }

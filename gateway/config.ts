@@ -1,0 +1,80 @@
+import { resolve } from 'node:path'
+import { type Fields, readConfig } from './fields.ts'
+import type { AcceleratedClock } from './io/clock.ts'
+
+/** The gateway's one configuration file. Addresses, ports and limits are the zones file's. */
+export interface GatewayConfig {
+  /** zones and conduits, `dmz-config/zones.json`'s form */
+  zonesFile: string
+  /** everything on 127.0.0.1, for a demo or a test; ports that shall differ from the zones file's */
+  loopback: LoopbackPorts | undefined
+  /** folder of the journal, the ledger and the released cells */
+  data: string
+  tls: { keyFile: string; certificateFile: string; trustFile: string; crlFile: string }
+  sealer: { keyFile: string; certificateFile: string }
+  /** 32 octets that wrap the meters' keys at rest, as 64 hex digits, readable by the owner alone */
+  kekFile: string
+  seal: { intervalMs: number }
+  forward: { passesAfterMs: readonly number[] }
+  release: { graceSeconds: number }
+  retention: { replayDays: number; readingDays: number }
+  clock: AcceleratedClock | undefined
+}
+
+/**
+ * @param folder that relative paths start from: the file's own
+ * @throws ConfigError with everything wrong
+ */
+export function parseGatewayConfig(text: string, folder: string): Readonly<GatewayConfig> {
+  return readConfig(text, (fields) => ({
+    zonesFile: path(fields, 'zonesFile', folder),
+    loopback: fields.optional('loopback', loopbackPorts),
+    data: path(fields, 'data', folder),
+    tls: fields.object('tls', (tls) => ({
+      keyFile: path(tls, 'keyFile', folder),
+      certificateFile: path(tls, 'certificateFile', folder),
+      trustFile: path(tls, 'trustFile', folder),
+      crlFile: path(tls, 'crlFile', folder),
+    })),
+    sealer: fields.object('sealer', (sealer) => ({
+      keyFile: path(sealer, 'keyFile', folder),
+      certificateFile: path(sealer, 'certificateFile', folder),
+    })),
+    kekFile: path(fields, 'kekFile', folder),
+    seal: fields.optional('seal', (seal) => ({ intervalMs: seal.whole('intervalMs', [10, 600_000], 1_000) })) ?? {
+      intervalMs: 1_000,
+    },
+    forward: fields.optional('forward', (forward) => ({
+      passesAfterMs: forward.wholes('passesAfterMs', [0, 86_400_000], passesDefault),
+    })) ?? { passesAfterMs: passesDefault },
+    release: fields.optional('release', (release) => ({
+      graceSeconds: release.whole('graceSeconds', [0, 30 * 86_400], graceDefault),
+    })) ?? { graceSeconds: graceDefault },
+    retention: fields.optional('retention', (retention) => ({
+      replayDays: retention.whole('replayDays', [1, 366], 30),
+      readingDays: retention.whole('readingDays', [2, 366], 45),
+    })) ?? { replayDays: 30, readingDays: 45 },
+    clock: fields.optional('clock', (clock) => ({
+      wallStartMs: clock.whole('wallStartMs', [0, Number.MAX_SAFE_INTEGER]),
+      startMs: clock.whole('startMs', [0, Number.MAX_SAFE_INTEGER]),
+      rate: clock.whole('rate', [1, 100_000]),
+    })),
+  }))
+}
+
+export interface LoopbackPorts {
+  uplink: number
+  oneway: number
+}
+
+function loopbackPorts(fields: Fields): LoopbackPorts {
+  return { uplink: fields.whole('uplink', [0, 65_535]), oneway: fields.whole('oneway', [1, 65_535]) }
+}
+
+const passesDefault = [0, 2_000, 30_000]
+const graceDefault = 6 * 3_600
+
+function path(fields: Fields, key: string, folder: string): string {
+  const text = fields.text(key, undefined, { pattern: /^[^\0]{1,4096}$/, says: 'a path' })
+  return resolve(folder, text)
+}

@@ -1,0 +1,136 @@
+import { hash } from 'node:crypto'
+import { decodeApdu } from './codec/apdu.ts'
+import type { GeneralGloCiphering } from './codec/ciphering.ts'
+import { decodeUplink, type MeterFrame, type Uplink } from './codec/uplink.ts'
+import { PeerError } from './errors.ts'
+import type { Journaled } from './io/journal.ts'
+import type { Effects, Ledger } from './io/ledger.ts'
+import type { RegisteredMeter } from './io/registry.ts'
+import type { MeterId, Series } from './model.ts'
+import { interpret } from './readings/interpret.ts'
+import { validate } from './readings/validate.ts'
+import { gatewayPolicy, unprotect } from './session/unprotect.ts'
+
+/**
+ * A stretch of the journal into what it asks of the ledger: open, decode, validate. What fails is quarantined with its
+ * code and its neighbours go on. Nothing takes effect here: the ledger commits all of it at once.
+ */
+export interface Intake {
+  effects: Effects
+  /** readings that came, before the ledger tells repeats */
+  readings: number
+  /** uplinks that were taken before and came again */
+  repeatedUplinks: number
+  heartbeats: number
+  /** ours, not the peer's: an exception where a fault was due. The frame is quarantined and the operator is told. */
+  unhandled: Error[]
+}
+
+type Known = Pick<Ledger, 'seen' | 'registry' | 'takesChannel'>
+
+/** @param nowSeconds by the gateway's clock */
+export function intake(records: readonly Journaled[], ledger: Known, nowSeconds: number): Intake {
+  const stretch = new Stretch(ledger, nowSeconds)
+  for (const record of records) stretch.take(record)
+  return stretch.result
+}
+
+class Stretch {
+  readonly #ledger: Known
+  readonly #nowSeconds: number
+  /** of meters that have spoken in this stretch */
+  readonly #counters = new Map<RegisteredMeter, number>()
+  readonly #uplinks = new Set<string>()
+  readonly result: Intake
+
+  constructor(ledger: Known, nowSeconds: number) {
+    this.#ledger = ledger
+    this.#nowSeconds = nowSeconds
+    const effects = { position: 0, uplinks: [], counters: [], series: [], quarantine: [] }
+    this.result = { effects, readings: 0, repeatedUplinks: 0, heartbeats: 0, unhandled: [] }
+  }
+
+  take(record: Journaled): void {
+    const { effects } = this.result
+    effects.position = record.next
+    const digest = hash('sha256', record.payload, 'buffer').subarray(0, 16)
+    try {
+      const uplink = decodeUplink(record.payload)
+      if (uplink.concentrator !== record.concentrator) {
+        throw new PeerError('UPLINK_IDENTITY', 'the envelope names another concentrator than the certificate')
+      }
+      if (this.#isRepeat(uplink, digest)) {
+        this.result.repeatedUplinks++
+        return
+      }
+      effects.uplinks.push({ concentrator: uplink.concentrator, sequence: uplink.sequence, digest })
+      this.#body(uplink, record)
+    } catch (error) {
+      this.#quarantine(error, record, { meter: undefined, octets: record.payload })
+    }
+  }
+
+  #isRepeat({ concentrator, sequence }: Uplink, digest: Uint8Array): boolean {
+    const name = `${concentrator}/${sequence}/${Buffer.from(digest).toString('hex')}`
+    if (this.#uplinks.has(name) || this.#ledger.seen(concentrator, sequence, digest)) return true
+    this.#uplinks.add(name)
+    return false
+  }
+
+  #body({ body }: Uplink, record: Journaled): void {
+    if (body.kind === 'reading-batch') for (const frame of body.frames) this.#frame(frame, record)
+    else if (body.kind === 'heartbeat') this.result.heartbeats++
+    else throw new PeerError('UPLINK_UNSUPPORTED', `${body.kind} is kept, and not yet forwarded`)
+  }
+
+  #frame(frame: MeterFrame, record: Journaled): void {
+    try {
+      const meter = this.#ledger.registry.meter(frame.systemTitle)
+      if (meter === undefined) throw new PeerError('METER_UNKNOWN', 'no meter of that system title is registered')
+      const plain = this.#open(frame, meter)
+      for (const series of this.#interpret(plain, meter.title)) {
+        this.result.effects.series.push({ meter, series })
+        this.result.readings += series.ends.length
+      }
+    } catch (error) {
+      this.#quarantine(error, record, { meter: frame.systemTitle, octets: frame.apdu })
+    }
+  }
+
+  /** The counter advances once the tag holds, whatever the content turns out to be. */
+  #open(frame: MeterFrame, meter: RegisteredMeter): Uint8Array {
+    const lastCounter = this.#counters.get(meter) ?? meter.counter
+    const security = { systemTitle: meter.title, ek: meter.ek, ak: meter.ak, lastCounter }
+    const { plain, invocationCounter } = unprotect(ciphered(frame), security, gatewayPolicy)
+    this.#counters.set(meter, invocationCounter)
+    this.result.effects.counters.push({ meter, counter: invocationCounter })
+    return plain
+  }
+
+  #interpret(plain: Uint8Array, meter: MeterId): Series[] {
+    const notification = decodeApdu(plain)
+    if (notification.apdu !== 'data-notification') {
+      throw new PeerError('APDU_UNSUPPORTED', `${notification.apdu} inside a ciphered frame is not taken`)
+    }
+    const all = interpret(notification, meter)
+    if (!all.every(({ obis }) => this.#ledger.takesChannel(obis))) {
+      throw new PeerError('PUSH_VALUE', 'a channel more than the ledger takes')
+    }
+    return all.map((series) => validate(series, this.#nowSeconds))
+  }
+
+  #quarantine(error: unknown, record: Journaled, what: { meter: MeterId | undefined; octets: Uint8Array }): void {
+    if (!(error instanceof PeerError)) this.result.unhandled.push(error as Error)
+    const [code, detail] =
+      error instanceof PeerError ? [error.code, error.message] : (['UNHANDLED', 'see the log'] as const)
+    const { concentrator, receivedAtMs: atMs } = record
+    this.result.effects.quarantine.push({ atMs, concentrator, code, detail, ...what })
+  }
+}
+
+/** A frame that is not ciphered at all is a downgrade: a concentrator that is broken into must not speak for meters. */
+function ciphered(frame: MeterFrame): GeneralGloCiphering {
+  const apdu = decodeApdu(frame.apdu)
+  if (apdu.apdu !== 'general-glo-ciphering') throw new PeerError('SECURITY_DOWNGRADE', `${apdu.apdu} in the clear`)
+  return apdu
+}

@@ -1,0 +1,83 @@
+import type { X509Certificate } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import type { Logger } from 'pino'
+import { type Crl, parseCertificate, parseCrls } from '#pki/verify.ts'
+import { ConfigError, PeerError } from '../errors.ts'
+
+/**
+ * Which certificates are revoked, from the PKI's CRL bundle. The file is looked at every second: a new one counts from
+ * then on, for live sessions too. One that cannot be read changes nothing and is an error in the log; one whose time has
+ * run out admits nobody, since a silence of the PKI must not look like a clean record.
+ *
+ * Node's own `crl` option is not used: it costs each handshake time in proportion to the list, and live sessions nothing.
+ */
+export interface Revocation {
+  /** @returns why this certificate may not, or may no longer, speak */
+  fault(certificate: X509Certificate): PeerError | undefined
+  close(): void
+}
+
+const lookEveryMs = 1_000
+
+export interface RevocationOptions {
+  /** PEM bundle with one CRL of each CA */
+  file: string
+  log: Logger
+  onChange: () => void
+}
+
+/** @throws ConfigError when there is no readable bundle to begin with */
+export function openRevocation({ file, log, onChange }: RevocationOptions): Revocation {
+  let seen = fingerprint(file)
+  let lists = load(file)
+  const look = (): void => {
+    const now = fingerprint(file)
+    if (now === seen) return
+    seen = now
+    try {
+      lists = load(file)
+      log.info({
+        event: 'crl.loaded',
+        revoked: [...lists.values()].reduce((sum, { serials }) => sum + serials.size, 0),
+      })
+      onChange()
+    } catch (error) {
+      log.error({ event: 'crl.unreadable', file, detail: (error as Error).message })
+    }
+  }
+  const timer = setInterval(look, lookEveryMs)
+  return {
+    fault: (certificate) => faultOf(lists, certificate) ?? faultOf(lists, certificate.issuerCertificate),
+    close: () => clearInterval(timer),
+  }
+}
+
+function faultOf(lists: ReadonlyMap<string, Crl>, certificate: X509Certificate | undefined): PeerError | undefined {
+  if (certificate === undefined) return undefined
+  const { issuer, serial } = parseCertificate(certificate.raw)
+  const list = lists.get(hex(issuer))
+  if (list === undefined) return new PeerError('REVOCATION_UNKNOWN', 'no CRL of its issuer')
+  if (list.serials.has(serial)) return new PeerError('CERTIFICATE_REVOKED', 'revoked')
+  if (list.nextUpdate !== undefined && list.nextUpdate * 1000 < Date.now()) {
+    return new PeerError('REVOCATION_UNKNOWN', 'the CRL of its issuer has run out')
+  }
+  return undefined
+}
+
+function load(file: string): Map<string, Crl> {
+  try {
+    return new Map(parseCrls(readFileSync(file, 'utf8')).map((crl) => [hex(crl.issuer), crl]))
+  } catch (error) {
+    throw new ConfigError([`tls.crlFile: ${file}: ${(error as Error).message}`])
+  }
+}
+
+function hex(octets: Uint8Array): string {
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('hex')
+}
+
+/** Changes whenever the file is replaced. */
+function fingerprint(file: string): string {
+  const { mtimeMs, ino, size } = statSync(file, { throwIfNoEntry: false }) ?? { mtimeMs: 0, ino: 0, size: 0 }
+  return `${mtimeMs}/${ino}/${size}`
+}

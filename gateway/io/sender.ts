@@ -1,0 +1,47 @@
+import { createSocket } from 'node:dgram'
+import { isIPv6 } from 'node:net'
+
+/**
+ * The one-way socket. It has no receive path: no handler for datagrams, no connected peer whose ICMP errors would come
+ * back as errors of ours, and nothing that it is told changes what it sends. Faults of sending are counted, never fatal.
+ */
+export interface Sender {
+  send(datagram: Uint8Array): void
+  readonly sent: number
+  readonly faults: number
+  close(): Promise<void>
+}
+
+/** @param host an IP address: nothing is looked up, since names would be answered from outside */
+export function openSender(host: string, port: number): Sender {
+  const family = isIPv6(host) ? 6 : 4
+  const socket = createSocket({
+    type: family === 6 ? 'udp6' : 'udp4',
+    lookup: (name, _options, done) => done(null, name, family),
+    recvBufferSize: 1, // the kernel's least: whatever comes is left there
+  })
+  let [sent, faults, pending] = [0, 0, 0]
+  let idle: (() => void) | undefined
+  socket.on('error', () => faults++)
+  return {
+    get sent() {
+      return sent
+    },
+    get faults() {
+      return faults
+    },
+    send(datagram) {
+      pending++
+      socket.send(datagram, port, host, (error) => {
+        if (error === null) sent++
+        else faults++
+        pending--
+        if (pending === 0) idle?.()
+      })
+    },
+    async close() {
+      if (pending > 0) await new Promise<void>((resolve) => (idle = resolve))
+      socket.close()
+    },
+  }
+}

@@ -1,0 +1,221 @@
+import { mkdirSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import type { Logger } from 'pino'
+import { addressOf, conduit, loopback, parseZones, type Zones } from '#dmz-config/zones.ts'
+import { type GatewayConfig, parseGatewayConfig } from './config.ts'
+import { type Broker, openBroker } from './io/broker.ts'
+import { type Journal, JournalCorrupt, openJournal } from './io/journal.ts'
+import { readKek, readPublic, readSecret } from './io/keys.ts'
+import { openLedger } from './io/ledger.ts'
+import { openRevocation, type Revocation } from './io/revocation.ts'
+import type { FromPipeline, PipelineOptions, PipelineStatus, ToPipeline } from './pipeline.ts'
+
+export interface Gateway {
+  /** where concentrators connect */
+  readonly port: number
+  /** settles when it has ended: 0 after `stop`, another code when it had to give up */
+  readonly ended: Promise<number>
+  /** takes no more, brings what is acknowledged to the MDM's link, and ends */
+  stop(): void
+}
+
+const statusIntervalMs = 1_000
+/** The journal is released in whole segments, so asking seldom costs nothing. */
+const releaseIntervalMs = 5_000
+
+/**
+ * Starts the gateway by its configuration file.
+ * @throws ConfigError with everything wrong in it
+ */
+export async function startGateway(configFile: string, log: Logger): Promise<Gateway> {
+  const config = parseGatewayConfig(
+    readPublic('configuration', configFile).toString('utf8'),
+    dirname(resolve(configFile)),
+  )
+  const drawn = parseZones(readPublic('zonesFile', config.zonesFile).toString('utf8'))
+  const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
+  mkdirSync(config.data, { recursive: true, mode: 0o700 })
+  const journal = openJournal(join(config.data, 'journal'))
+  checkLedger(config, journal)
+  const pipeline = new PipelineThread(pipelineOptions(config, zones, journal.durable), log)
+  let fail: (error: Error) => void = () => {}
+  const failed = new Promise<Error>((resolve) => (fail = resolve))
+  const revocation = openRevocation({ file: config.tls.crlFile, log, onChange: () => broker.cut() })
+  const broker = await openFrontDoor({
+    config,
+    zones,
+    log,
+    revocation,
+    journal: watched(journal, pipeline),
+    onFailure: fail,
+  })
+  log.info({ event: 'gateway.listening', port: broker.port })
+  const stop = Promise.withResolvers<void>()
+  return {
+    port: broker.port,
+    stop: stop.resolve,
+    ended: live({ broker, journal, pipeline, revocation, log, stop: stop.promise, failed }),
+  }
+}
+
+interface Parts {
+  broker: Broker
+  journal: Journal
+  pipeline: PipelineThread
+  revocation: Revocation
+  log: Logger
+  stop: Promise<void>
+  failed: Promise<Error>
+}
+
+/** Until `stop`, then the end in order: nobody new, journal to its end, everything sealed and sent. */
+async function live({ broker, journal, pipeline, revocation, log, stop, failed }: Parts): Promise<number> {
+  const report = (): void =>
+    log.info({ event: 'gateway.status', ...broker.status(), ...pipeline.status, durable: journal.durable })
+  const timers = [
+    setInterval(report, statusIntervalMs),
+    setInterval(() => journal.release(pipeline.status?.position ?? 0), releaseIntervalMs),
+  ]
+  const fault = await Promise.race([stop.then(() => undefined), failed, pipeline.failed])
+  if (fault !== undefined) {
+    log.error({ event: 'gateway.failed', detail: fault.message, stack: fault.stack })
+    return 70 // EX_SOFTWARE: what is acknowledged lies in the journal, the next start takes it from there
+  }
+  log.info({ event: 'gateway.draining' })
+  revocation.close()
+  await broker.close()
+  await journal.close()
+  const lost = await pipeline.drain(journal.durable)
+  timers.forEach(clearInterval)
+  report()
+  if (lost !== undefined) log.error({ event: 'gateway.failed', detail: lost.message, stack: lost.stack })
+  else log.info({ event: 'gateway.ended' })
+  return lost === undefined ? 0 : 70
+}
+
+function openFrontDoor(parts: {
+  config: GatewayConfig
+  zones: Zones
+  log: Logger
+  revocation: Revocation
+  journal: Journal
+  onFailure: (error: Error) => void
+}): Promise<Broker> {
+  const { config, zones, log, revocation, journal, onFailure } = parts
+  const uplink = conduit(zones, 'uplink')
+  return openBroker({
+    host: addressOf(zones, 'gateway'),
+    port: uplink.port,
+    tls: {
+      key: readSecret('tls.keyFile', config.tls.keyFile),
+      cert: readPublic('tls.certificateFile', config.tls.certificateFile),
+      ca: readPublic('tls.trustFile', config.tls.trustFile),
+    },
+    limits: uplink.limits,
+    revocationFault: (certificate) => revocation.fault(certificate),
+    journal,
+    log,
+    onFailure,
+  })
+}
+
+/** The same journal, which also tells the pipeline whenever a group has become durable. */
+function watched(journal: Journal, pipeline: PipelineThread): Journal {
+  return {
+    get durable() {
+      return journal.durable
+    },
+    get full() {
+      return journal.full
+    },
+    append: async (record) => {
+      await journal.append(record)
+      pipeline.durable(journal.durable)
+    },
+    drained: () => journal.drained(),
+    release: (position) => journal.release(position),
+    close: () => journal.close(),
+  }
+}
+
+/** Also makes the ledger, and its epoch, before the second thread needs it. @throws JournalCorrupt */
+function checkLedger(config: GatewayConfig, journal: Journal): void {
+  const ledger = openLedger(join(config.data, 'ledger.sqlite'), readKek(config.kekFile))
+  const { position } = ledger
+  ledger.close()
+  if (position > journal.durable) {
+    throw new JournalCorrupt(`the ledger has consumed ${position} octets, the journal ends at ${journal.durable}`)
+  }
+}
+
+function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): PipelineOptions {
+  const { port, limits } = conduit(zones, 'oneway')
+  const { passesAfterMs } = config.forward
+  return {
+    data: config.data,
+    kekFile: config.kekFile,
+    sealer: { ...config.sealer, crlFile: config.tls.crlFile },
+    sealIntervalMs: config.seal.intervalMs,
+    forward: {
+      host: addressOf(zones, 'mdm'),
+      port,
+      symbolOctets: limits.symbolOctets,
+      bitsPerSecond: limits.bitsPerSecondMax,
+      passesAfterMs,
+    },
+    graceSeconds: config.release.graceSeconds,
+    retention: config.retention,
+    clock: config.clock,
+    durable,
+  }
+}
+
+/** The second thread from the first one's side. */
+class PipelineThread {
+  readonly #worker: Worker
+  readonly #log: Logger
+  readonly #drained = Promise.withResolvers<undefined>()
+  readonly #failed = Promise.withResolvers<Error>()
+  #told = 0
+  status: PipelineStatus | undefined
+
+  constructor(workerData: PipelineOptions, log: Logger) {
+    this.#log = log
+    this.#worker = new Worker(new URL('./pipeline.ts', import.meta.url), { workerData })
+    this.#worker.on('message', (message: FromPipeline) => this.#hear(message))
+    this.#worker.on('error', (error) => this.#failed.resolve(error as Error))
+    this.#worker.on('exit', (code) => {
+      if (code !== 0) this.#failed.resolve(new Error(`the pipeline ended with ${code}`))
+    })
+  }
+
+  get failed(): Promise<Error> {
+    return this.#failed.promise
+  }
+
+  durable(position: number): void {
+    if (position <= this.#told) return
+    this.#told = position
+    this.#post({ kind: 'durable', position })
+  }
+
+  /** @returns the fault that kept it from its end */
+  drain(position: number): Promise<Error | undefined> {
+    this.#post({ kind: 'drain', position })
+    return Promise.race([this.#drained.promise, this.#failed.promise])
+  }
+
+  #post(message: ToPipeline): void {
+    this.#worker.postMessage(message)
+  }
+
+  #hear(message: FromPipeline): void {
+    if (message.kind === 'unhandled') {
+      this.#log.error({ event: 'frame.unhandled', stack: message.stack })
+      return
+    }
+    this.status = message.status
+    if (message.kind === 'drained') this.#drained.resolve(undefined)
+  }
+}

@@ -1,0 +1,227 @@
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
+import { encodeSealedBatch } from './codec/batch.ts'
+import type { PeerFault } from './errors.ts'
+import { intake } from './intake.ts'
+import { type AcceleratedClock, type Clock, openClock } from './io/clock.ts'
+import { Forwarder } from './io/forwarder.ts'
+import { JournalReader } from './io/journal.ts'
+import { readKek } from './io/keys.ts'
+import { openLedger, type SqliteLedger } from './io/ledger.ts'
+import { type ReleaseCounts, Releaser } from './io/release.ts'
+import { openSender, type Sender } from './io/sender.ts'
+import { openSigner, type Signer } from './io/signer.ts'
+import { headerDigest, nextHeader } from './oneway/seal.ts'
+import { secondsPerDay } from './readings/meter-day.ts'
+
+/**
+ * The second thread: everything behind the journal. It reads the journal in order, commits to the ledger, seals, forwards
+ * and closes days, while the first thread does TLS, MQTT and the journal. Between them go only positions and counts; all
+ * state is in files, so that killing the process at any moment loses nothing.
+ */
+export interface PipelineOptions {
+  data: string
+  kekFile: string
+  sealer: { keyFile: string; certificateFile: string; crlFile: string }
+  sealIntervalMs: number
+  forward: { host: string; port: number; symbolOctets: number; bitsPerSecond: number; passesAfterMs: readonly number[] }
+  graceSeconds: number
+  retention: { replayDays: number; readingDays: number }
+  clock: AcceleratedClock | undefined
+  durable: number
+}
+
+/** `durable`: the journal is readable up to here. `drain`: and nothing will follow it. */
+export type ToPipeline = { kind: 'durable' | 'drain'; position: number }
+
+export type FromPipeline =
+  | { kind: 'status'; status: PipelineStatus }
+  | { kind: 'unhandled'; stack: string }
+  | { kind: 'drained'; status: PipelineStatus }
+
+/** Counts since the start, but of all time where it says so. */
+export interface PipelineStatus {
+  /** journal consumed up to here */
+  position: number
+  /** readings that came through TLS and tag and decoding */
+  opened: number
+  fresh: number
+  revised: number
+  repeated: number
+  repeatedUplinks: number
+  heartbeats: number
+  /** frames, of all time */
+  quarantined: number
+  quarantinedBy: Partial<Record<PeerFault, number>>
+  /** readings, of all time */
+  sealed: number
+  /** of all time */
+  batchesSealed: number
+  batchesForwarded: number
+  batchesWaiting: number
+  datagrams: number
+  datagramFaults: number
+  /** of all time */
+  cells: ReleaseCounts
+}
+
+const statusIntervalMs = 500
+const releaseBudgetMs = 20
+const retentionIntervalMs = 60_000
+const erasedRowsMax = 2_000
+
+class Pipeline {
+  readonly #options: PipelineOptions
+  readonly #port: MessagePort
+  readonly #ledger: SqliteLedger
+  readonly #reader: JournalReader
+  readonly #releaser: Releaser
+  readonly #sender: Sender
+  readonly #forwarder: Forwarder
+  readonly #signer: Signer
+  readonly #clock: Clock
+  readonly #counts = {
+    opened: 0,
+    fresh: 0,
+    revised: 0,
+    repeated: 0,
+    repeatedUplinks: 0,
+    heartbeats: 0,
+  }
+  readonly #quarantinedBy: Partial<Record<PeerFault, number>> = {}
+  #durable: number
+  #draining = false
+  #wake: (() => void) | undefined
+  #sealing: Promise<void> = Promise.resolve()
+
+  constructor(options: PipelineOptions, port: MessagePort, signer: Signer) {
+    this.#options = options
+    this.#port = port
+    this.#signer = signer
+    this.#durable = options.durable
+    this.#clock = openClock(options.clock)
+    this.#ledger = openLedger(join(options.data, 'ledger.sqlite'), readKek(options.kekFile))
+    this.#reader = new JournalReader(join(options.data, 'journal'), this.#ledger.position)
+    const { graceSeconds } = options
+    this.#releaser = new Releaser({
+      ledger: this.#ledger.database,
+      file: join(options.data, 'released.sqlite'),
+      graceSeconds,
+    })
+    const { host, port: to, symbolOctets, bitsPerSecond, passesAfterMs } = options.forward
+    this.#sender = openSender(host, to)
+    this.#forwarder = new Forwarder({
+      outbox: this.#ledger.outbox,
+      sender: this.#sender,
+      symbolOctets,
+      bitsPerSecond,
+      passesAfterMs,
+    })
+    port.on('message', (message: ToPipeline) => this.#tell(message))
+  }
+
+  async run(): Promise<void> {
+    const timers = [
+      setInterval(() => void this.#seal(), this.#options.sealIntervalMs),
+      setInterval(() => this.#report('status'), statusIntervalMs),
+      setInterval(() => this.#releaser.step(this.#clock() / 1000, releaseBudgetMs), releaseBudgetMs * 5),
+      setInterval(() => this.#retain(), retentionIntervalMs),
+    ]
+    await this.#consume()
+    await this.#seal()
+    await this.#forwarder.drain()
+    while (!this.#releaser.step(this.#clock() / 1000, 1_000)) await nextTurn()
+    timers.forEach(clearInterval)
+    this.#report('drained')
+    await this.#sender.close()
+    this.#releaser.close()
+    this.#reader.close()
+    this.#ledger.close()
+    this.#port.close()
+  }
+
+  #tell({ kind, position }: ToPipeline): void {
+    this.#durable = position
+    if (kind === 'drain') this.#draining = true
+    this.#wake?.()
+  }
+
+  /** The journal, stretch by stretch, until it is drained. */
+  async #consume(): Promise<void> {
+    for (;;) {
+      const records = this.#reader.read(this.#durable)
+      if (records.length === 0) {
+        if (this.#draining) return
+        await new Promise<void>((resolve) => (this.#wake = resolve))
+        continue
+      }
+      const taken = intake(records, this.#ledger, Math.floor(this.#clock() / 1000))
+      const applied = this.#ledger.commit(taken.effects)
+      this.#counts.opened += taken.readings
+      this.#counts.repeatedUplinks += taken.repeatedUplinks
+      this.#counts.heartbeats += taken.heartbeats
+      this.#counts.fresh += applied.fresh
+      this.#counts.revised += applied.revised
+      this.#counts.repeated += applied.repeated
+      for (const { code } of taken.effects.quarantine) this.#quarantinedBy[code] = (this.#quarantinedBy[code] ?? 0) + 1
+      for (const { stack } of taken.unhandled) this.#send({ kind: 'unhandled', stack: stack ?? '' })
+      await nextTurn() // sending and sealing have their turn
+    }
+  }
+
+  /** One at a time: each header names the one before. */
+  #seal(): Promise<void> {
+    this.#sealing = this.#sealing.then(() => this.#sealAll())
+    return this.#sealing
+  }
+
+  async #sealAll(): Promise<void> {
+    const { outbox } = this.#ledger
+    for (let waiting = outbox.sealable(); waiting !== undefined; waiting = outbox.sealable()) {
+      const sealedAtMs = Date.now()
+      const head = outbox.head()
+      const { leaves: series, readings } = waiting
+      const header = nextHeader(head, { series, readingCount: readings, createdAtMs: sealedAtMs })
+      const signature = await this.#signer.sign(header)
+      const sequence = head.sequence + 1
+      const octets = encodeSealedBatch({ header, signature, series })
+      outbox.seal(waiting, { sequence, digest: headerDigest(header), sealedAtMs, octets })
+      this.#forwarder.add({ sequence, sealedAtMs, passesDone: 0 })
+    }
+  }
+
+  /** What is forwarded and closed is erased when its time is over. */
+  #retain(): void {
+    const { replayDays, readingDays } = this.#options.retention
+    const dayMs = secondsPerDay * 1000
+    this.#ledger.outbox.erase(Date.now() - replayDays * dayMs, this.#options.forward.passesAfterMs.length)
+    const oldest = Math.floor(this.#clock() / dayMs) - readingDays
+    this.#ledger.eraseDays(oldest, erasedRowsMax)
+  }
+
+  #report(kind: 'status' | 'drained'): void {
+    this.#send({
+      kind,
+      status: {
+        ...this.#counts,
+        ...this.#ledger.totals(),
+        position: this.#ledger.position,
+        quarantinedBy: this.#quarantinedBy,
+        batchesSealed: this.#ledger.outbox.head().sequence,
+        batchesForwarded: this.#forwarder.delivered,
+        batchesWaiting: this.#forwarder.waiting,
+        datagrams: this.#sender.sent,
+        datagramFaults: this.#sender.faults,
+        cells: this.#releaser.counts(),
+      },
+    })
+  }
+
+  #send(message: FromPipeline): void {
+    this.#port.postMessage(message)
+  }
+}
+
+const options = workerData as PipelineOptions
+await new Pipeline(options, parentPort!, await openSigner(options.sealer)).run()

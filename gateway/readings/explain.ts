@@ -1,0 +1,185 @@
+import { decodeApdu } from '../codec/apdu.ts'
+import { type Data, encodeData } from '../codec/axdr.ts'
+import { type GeneralBlockTransfer, reassemble } from '../codec/block.ts'
+import type { GeneralGloCiphering } from '../codec/ciphering.ts'
+import { decodeDateTime, utcSeconds } from '../codec/datetime.ts'
+import type { DataNotification, Dialect } from '../codec/notification.ts'
+import { dottedObis } from '../codec/obis.ts'
+import type { Payload } from '../codec/payload.ts'
+import { PeerError } from '../errors.ts'
+import { objectValues } from './interpret.ts'
+import { type Profile, pushedProfiles } from './profile.ts'
+import {
+  classOf,
+  elementsOf,
+  listedValues,
+  type PushedValue,
+  type PushObject,
+  pushedScalers,
+  pushObjects,
+} from './push.ts'
+import { isTelegram, readTelegram, type TelegramValue } from './telegram.ts'
+import { unitSymbol } from './units.ts'
+
+/** One value as it was sent. */
+export interface ExplainedValue {
+  /** all six groups, `1.0.1.8.0.255`; `null` where the meter sent no name and only the place tells */
+  obis: string | null
+  /**
+   * A number as it is, beyond 2^53 its digits as text; visible text as text; octet-strings and dates as hex;
+   * anything compound as the hex of its A-XDR; `null` for null-data.
+   */
+  value: number | string | boolean | null
+  /** power of ten, `null` where none was sent */
+  scaler: number | null
+  unit: string | null
+}
+
+/** What frames say, layer by layer. */
+export interface Explanation {
+  /** names, outermost first; blocks are transport and are not named */
+  apdus: string[]
+  /** the first notification's time in UTC, `null` where it tells none, or local time only */
+  time: string | null
+  values: ExplainedValue[]
+  /** values without a name beside others with one: list versions, a clock in front */
+  unnamed: ExplainedValue[]
+  /** departures from the standard that were read through; `positional`: no value has a name */
+  dialects: (Dialect | 'positional')[]
+}
+
+/** Deciphers an APDU, or throws a `PeerError` that says why not. */
+export type Opener = (apdu: GeneralGloCiphering) => Uint8Array
+
+/** A ciphered APDU in a ciphered APDU, and blocks in either: no meter goes deeper. */
+const layersMax = 4
+
+/**
+ * All that the payloads of one stream say, in wire order. Offsets of faults count in the octets that were being
+ * read: the stream's, or those deciphered or put together from blocks.
+ * @throws PeerError `APDU_*`, `DATA_*`, `PUSH_FORM`, `FRAME_SEQUENCE`, `FRAME_TRUNCATED`, and what `open` throws
+ */
+export function explain(payloads: readonly Payload[], open: Opener): Explanation {
+  const explanation: Explanation = { apdus: [], time: null, values: [], unnamed: [], dialects: [] }
+  try {
+    explainLayer(explanation, payloads, open, 0)
+  } catch (fault) {
+    if (!(fault instanceof PeerError) || fault.offset !== undefined) throw fault
+    throw new PeerError(fault.code, fault.message, { offset: payloads[0]?.offset ?? 0, cause: fault })
+  }
+  return explanation
+}
+
+function explainLayer(explanation: Explanation, payloads: readonly Payload[], open: Opener, layer: number): void {
+  if (layer > layersMax) throw new PeerError('APDU_UNSUPPORTED', `more than ${layersMax} APDUs in each other`)
+  const blocks: GeneralBlockTransfer[] = []
+  for (const { octets, offset } of payloads) {
+    if (isTelegram(octets)) {
+      explainTelegram(explanation, octets)
+      continue
+    }
+    const apdu = decodeApdu(octets, offset)
+    if (apdu.apdu === 'general-block-transfer') {
+      blocks.push(apdu)
+      continue
+    }
+    explanation.apdus.push(apdu.apdu)
+    if (apdu.apdu === 'data-notification') explainNotification(explanation, apdu)
+    else explainLayer(explanation, [{ octets: open(apdu), offset: 0 }], open, layer + 1)
+  }
+  const whole = reassemble(blocks).map((octets) => ({ octets, offset: 0 }))
+  if (whole.length > 0) explainLayer(explanation, whole, open, layer + 1)
+}
+
+function explainTelegram(explanation: Explanation, octets: Uint8Array): void {
+  explanation.apdus.push('p1-ascii')
+  for (const value of readTelegram(octets)) explanation.values.push(telegramValue(value))
+}
+
+function telegramValue({ obis, ...rest }: TelegramValue): ExplainedValue {
+  return { obis: dottedObis(obis), ...rest }
+}
+
+function explainNotification(explanation: Explanation, notification: DataNotification): void {
+  explanation.time ??= utcText(notification.dateTime)
+  explanation.dialects.push(...notification.dialects)
+  const all = pushedValues(notification.body)
+  const isPositional = all.length > 0 && all.every(({ obis }) => obis === undefined)
+  if (isPositional) explanation.dialects.push('positional')
+  for (const value of all) {
+    const list = value.obis !== undefined || isPositional ? explanation.values : explanation.unnamed
+    list.push(explainedValue(value))
+  }
+}
+
+/** Every value of a body in wire order; a profile's row by row. @throws PeerError `PUSH_FORM` */
+function pushedValues(body: Data): PushedValue[] {
+  const objects = pushObjects(body)
+  if (objects === undefined) return listedValues(body)
+  const isReadable = objects.some(({ classId, attribute }) => classId === classOf.profile && attribute === 3)
+  const profiles = isReadable ? pushedProfiles(objects) : []
+  if (profiles.length === 0) return objectValues(objects)
+  const others = objects.filter(({ classId }) => classId !== classOf.profile)
+  return [...objectValues(others), ...profiles.flatMap((profile) => cellValues(profile, objects))]
+}
+
+function cellValues({ rows, columns }: Profile, objects: readonly PushObject[]): PushedValue[] {
+  const scalers = pushedScalers(objects)
+  return rows.flatMap((row) =>
+    elementsOf(row).map((data, i): PushedValue => {
+      const column = columns[i]
+      if (column === undefined) throw new PeerError('PUSH_FORM', `a row is not ${columns.length} columns`)
+      const { classId, obis, attribute, kind } = column
+      return { classId, obis, attribute, data, scalerUnit: kind === 'value' ? scalers.get(obis) : undefined }
+    }),
+  )
+}
+
+function explainedValue({ obis, data, scalerUnit }: PushedValue): ExplainedValue {
+  return {
+    obis: obis === undefined ? null : dottedObis(obis),
+    value: plainValue(data),
+    scaler: scalerUnit?.scaler ?? null,
+    unit: scalerUnit === undefined ? null : unitSymbol(scalerUnit.unit),
+  }
+}
+
+function plainValue(data: Data): ExplainedValue['value'] {
+  switch (data.type) {
+    case 'null-data':
+    case 'dont-care':
+      return null
+    case 'visible-string':
+    case 'utf8-string':
+      return new TextDecoder().decode(data.octets)
+    case 'octet-string':
+    case 'date-time':
+    case 'date':
+    case 'time':
+    case 'bit-string':
+      return hex(data.octets)
+    case 'array':
+    case 'structure':
+    case 'compact-array':
+      return hex(encodeData(data))
+    case 'long64':
+    case 'long64-unsigned':
+      return Number.isSafeInteger(Number(data.value)) ? Number(data.value) : data.value.toString()
+    default:
+      return data.value
+  }
+}
+
+function hex(octets: Uint8Array): string {
+  return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('hex')
+}
+
+/** `2023-04-01T19:32:35Z`, with a fraction where hundredths were sent and are not zero. */
+function utcText(octets: Uint8Array | undefined): string | null {
+  if (octets === undefined) return null
+  const time = decodeDateTime(octets)
+  const seconds = utcSeconds(time)
+  if (seconds === undefined) return null
+  const text = new Date(seconds * 1000 + (time.hundredths ?? 0) * 10).toISOString()
+  return text.replace('.000Z', 'Z')
+}

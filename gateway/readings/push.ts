@@ -1,0 +1,212 @@
+import type { Data } from '../codec/axdr.ts'
+import { decodeObis, logicalNameOctets, parseObis } from '../codec/obis.ts'
+import { PeerError } from '../errors.ts'
+import type { Obis } from '../model.ts'
+
+/** How a register's integer is to be read. @see Blue Book, Register, scaler_unit */
+export interface ScalerUnit {
+  scaler: number
+  unit: number
+}
+
+/** One value of a push, with whatever the meter told of it. */
+export interface PushedValue {
+  /** `undefined` where the value came without a name: only its place tells what it is */
+  obis: Obis | undefined
+  classId: number | undefined
+  attribute: number | undefined
+  data: Data
+  scalerUnit: ScalerUnit | undefined
+}
+
+/** An attribute that the push object list names, and its data. @see Blue Book, Push setup, push_object_list */
+export interface PushObject {
+  classId: number
+  obis: Obis
+  attribute: number
+  data: Data
+}
+
+export const classOf = {
+  data: 1,
+  register: 3,
+  extendedRegister: 4,
+  demandRegister: 5,
+  profile: 7,
+  clock: 8,
+  push: 40,
+} as const
+
+/** Media of the first OBIS group end at 15, so that text is not taken for a name. @see IEC 62056-61, value group A */
+const mediumMax = 15
+const textName = /^\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?$/
+
+/**
+ * The attributes of a push that carries its own object list, the list itself left out.
+ * @returns `undefined` where the body holds no such list
+ * @throws PeerError `PUSH_FORM` when list and data do not go together
+ */
+export function pushObjects(body: Data): PushObject[] | undefined {
+  const elements = elementsOf(body)
+  const lists = [...elements.keys()].filter((at) => isDescriptorList(elements[at]!))
+  if (lists.length === 0) return undefined
+  // Capture objects look alike: the list is the one that names itself, else the one that goes with the data.
+  for (const fits of [namesItself, standsBeside]) {
+    for (const at of lists) {
+      const entries = elementsOf(elements[at]!).map((entry) => descriptor(entry)!)
+      if (!fits(entries, at, elements.length)) continue
+      const data = elements.toSpliced(at, 1)
+      const objects = fits === namesItself ? entries.toSpliced(at, 1) : entries
+      return objects.map((entry, i) => ({ ...entry, data: data[i]! }))
+    }
+  }
+  throw new PeerError('PUSH_FORM', 'the object list does not go with the data')
+}
+
+type Descriptor = Omit<PushObject, 'data'>
+
+function namesItself(entries: readonly Descriptor[], at: number, length: number): boolean {
+  const own = entries[at]
+  return entries.length === length && own?.classId === classOf.push && own.attribute === 2
+}
+
+function standsBeside(entries: readonly Descriptor[], _at: number, length: number): boolean {
+  return entries.length === length - 1
+}
+
+function isDescriptorList(data: Data): boolean {
+  if (data.type !== 'array' && data.type !== 'compact-array') return false
+  return data.elements.length > 0 && data.elements.every((entry) => descriptor(entry, 4) !== undefined)
+}
+
+/** `{ class, logical name, attribute, … }`. @param least elements, 4 where a data index must follow */
+export function descriptor(data: Data, least: 3 | 4 = 3): Descriptor | undefined {
+  if (data.type !== 'structure' || data.elements.length < least) return undefined
+  const [classId, name, attribute, index] = data.elements
+  if (classId?.type !== 'long-unsigned' || attribute?.type !== 'integer') return undefined
+  if (name?.type !== 'octet-string' || name.octets.length !== logicalNameOctets) return undefined
+  if (index !== undefined && index.type !== 'long-unsigned') return undefined
+  return { classId: classId.value, obis: decodeObis(name.octets), attribute: attribute.value }
+}
+
+/** The elements of what has some, none of what has not. */
+export function elementsOf(data: Data): readonly Data[] {
+  return data.type === 'array' || data.type === 'structure' || data.type === 'compact-array' ? data.elements : []
+}
+
+/** `{ integer scaler, enum unit }`, in either order. */
+export function scalerUnit(data: Data | undefined): ScalerUnit | undefined {
+  if (data?.type !== 'structure' || data.elements.length !== 2) return undefined
+  return pair(data.elements[0], data.elements[1]) ?? pair(data.elements[1], data.elements[0])
+}
+
+function pair(scaler: Data | undefined, unit: Data | undefined): ScalerUnit | undefined {
+  if (scaler?.type !== 'integer' || unit?.type !== 'enum') return undefined
+  return { scaler: scaler.value, unit: unit.value }
+}
+
+/**
+ * What a push without an object list holds, in wire order: names and values side by side in one list, or in a
+ * structure of their own each, with or without scaler and unit, or behind an attribute descriptor.
+ */
+export function listedValues(body: Data): PushedValue[] {
+  const elements = elementsOf(body)
+  if (elements.length === 0) return [unnamed(body)]
+  const attribute = inlineAttribute(body)
+  if (attribute !== undefined) return [attribute]
+  const values: PushedValue[] = []
+  for (let i = 0; i < elements.length; ) {
+    const { taken, found } = groupAt(elements, i)
+    for (const value of found) values.push(value)
+    i += taken
+  }
+  return values
+}
+
+/** `{ class, logical name, attribute, value }`, or with a data index before the value. */
+function inlineAttribute(body: Data): PushedValue | undefined {
+  const elements = elementsOf(body)
+  const index = elements.length > 4 && elements[3]!.type === 'long-unsigned' ? 4 : 3
+  const data = elements[index]
+  if (body.type !== 'structure' || data === undefined) return undefined
+  const described = descriptor({ type: 'structure', elements: elements.slice(0, 3) })
+  return described && { ...described, data, scalerUnit: scalerUnit(elements[index + 1]) }
+}
+
+interface Group {
+  /** elements */
+  taken: number
+  found: readonly PushedValue[]
+}
+
+function groupAt(elements: readonly Data[], at: number): Group {
+  const element = elements[at]!
+  const name = nameOf(element)
+  if (name !== undefined && at + 1 < elements.length && !isTitle(elements, at)) return namedGroup(name, elements, at)
+  if (element.type === 'null-data') return { taken: 1, found: [] } // a phase that the meter does not have
+  const described = descriptor(element)
+  if (described !== undefined && elements.length === 2 && at === 0) {
+    return { taken: 2, found: [{ ...described, data: elements[1]!, scalerUnit: undefined }] }
+  }
+  return { taken: 1, found: elementsOf(element).length > 0 ? listedValues(element) : [unnamed(element)] }
+}
+
+/** A name in front of names and values: that of the push itself. */
+function isTitle(elements: readonly Data[], at: number): boolean {
+  const [second, third] = elements.slice(at + 1, at + 3)
+  if (at !== 0 || second === undefined || third === undefined || nameOf(second) === undefined) return false
+  return nameOf(third) === undefined && third.type !== 'null-data' && elementsOf(third).length === 0
+}
+
+/** Name, value, scaler and unit: the last two in a structure before or behind the value, plain behind it, or missing. */
+function namedGroup(obis: Obis, elements: readonly Data[], at: number): Group {
+  const [first, second, third] = elements.slice(at + 1, at + 4)
+  const before = second === undefined ? undefined : scalerUnit(first)
+  if (before !== undefined) return { taken: 3, found: [named(obis, second!, before)] }
+  const inner = elementsOf(first!)
+  const innerUnit = inner.length === 2 ? scalerUnit(inner[1]) : undefined
+  if (innerUnit !== undefined) return { taken: 2, found: [named(obis, inner[0]!, innerUnit)] }
+  const nested = inner.length > 0 ? listedValues(first!) : []
+  if (nested.some((value) => value.obis !== undefined)) return { taken: 2, found: nested }
+  const behind = scalerUnit(second)
+  if (behind !== undefined) return { taken: 3, found: [named(obis, first!, behind)] }
+  const plain = pair(second, third)
+  return { taken: plain === undefined ? 2 : 4, found: [named(obis, first!, plain)] }
+}
+
+function named(obis: Obis, data: Data, scalerUnit: ScalerUnit | undefined): PushedValue {
+  return { obis, classId: undefined, attribute: undefined, data, scalerUnit }
+}
+
+function unnamed(data: Data): PushedValue {
+  return { obis: undefined, classId: undefined, attribute: undefined, data, scalerUnit: undefined }
+}
+
+function nameOf(data: Data): Obis | undefined {
+  if (data.type !== 'octet-string' && data.type !== 'visible-string') return undefined
+  const { octets } = data
+  if (data.type === 'octet-string' && octets.length === logicalNameOctets) {
+    return octets[0]! <= mediumMax ? decodeObis(octets) : undefined
+  }
+  if (octets.length > 24) return undefined
+  const text = String.fromCharCode(...octets)
+  return textName.test(text) && text.split(/\D/).every((group) => Number(group) <= 255) ? parseObis(text) : undefined
+}
+
+/** The scaler and unit of each register whose attribute 3 was pushed with it. */
+export function pushedScalers(objects: readonly PushObject[]): ReadonlyMap<Obis, ScalerUnit> {
+  const scalers = new Map<Obis, ScalerUnit>()
+  for (const { classId, obis, attribute, data } of objects) {
+    if (!isScalerUnit(classId, attribute)) continue
+    const found = scalerUnit(data)
+    if (found === undefined) throw new PeerError('PUSH_FORM', `${obis}: its scaler_unit is not { integer, enum }`)
+    scalers.set(obis, found)
+  }
+  return scalers
+}
+
+/** @see Blue Book: scaler_unit is attribute 3 of Register and Extended register, 4 of Demand register */
+export function isScalerUnit(classId: number, attribute: number): boolean {
+  if (classId === classOf.demandRegister) return attribute === 4
+  return (classId === classOf.register || classId === classOf.extendedRegister) && attribute === 3
+}

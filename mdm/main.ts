@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { Logger } from 'pino'
+import { addressOf, conduit, loopback, parseZones } from '#dmz-config/zones.ts'
+import { ConfigError } from '#gateway/errors.ts'
+import { certificatesFromPem } from '#pki/verify.ts'
+import { parseMdmConfig } from './config.ts'
+import { openReceiver } from './receive.ts'
+
+export interface Mdm {
+  readonly port: number
+  /** finishes what has come whole and reports once more */
+  stop(): Promise<void>
+}
+
+const statusIntervalMs = 1_000
+
+/**
+ * Starts the receiver by its configuration file.
+ * @throws ConfigError with everything wrong in it
+ */
+export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
+  const config = parseMdmConfig(read('configuration', configFile), dirname(resolve(configFile)))
+  const drawn = parseZones(read('zonesFile', config.zonesFile))
+  const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
+  const roots = certificatesFromPem(read('trustFile', config.trustFile))
+  const receiver = await openReceiver({
+    host: addressOf(zones, 'mdm'),
+    port: conduit(zones, 'oneway').port,
+    data: config.data,
+    roots,
+    receiveBufferOctets: config.receiveBufferOctets,
+    log,
+  })
+  const report = (): void => log.info({ event: 'mdm.status', ...receiver.status() })
+  const timer = setInterval(report, statusIntervalMs)
+  log.info({ event: 'mdm.listening', port: receiver.port })
+  return {
+    port: receiver.port,
+    stop: async () => {
+      clearInterval(timer)
+      await receiver.close()
+      report()
+      log.info({ event: 'mdm.ended' })
+    },
+  }
+}
+
+function read(key: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new ConfigError([`${key}: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`])
+  }
+}

@@ -1,0 +1,33 @@
+import type { SealedSeries } from '#gateway/codec/batch.ts'
+
+/** Symbols of the units a distribution operator meets. @see Blue Book, table of units */
+const symbols: Record<number, string> = {
+  27: 'W',
+  28: 'VA',
+  29: 'var',
+  30: 'Wh',
+  31: 'VAh',
+  32: 'varh',
+  33: 'A',
+  35: 'V',
+  44: 'Hz',
+  13: 'm3',
+}
+
+/**
+ * One line of JSON a reading, in the batch's order:
+ * `{"batch":7,"meter":"414d49…","obis":"1-0:1.29.0","end":"2026-01-01T00:15:00Z","value":123,"scaler":0,"unit":"Wh","quality":0,"revision":0}`.
+ * `value` is an integer of any length, times ten to `scaler`, in `unit` (a symbol, or the DLMS number where it has none here).
+ */
+export function toNdjson(batch: number, all: readonly SealedSeries[]): string {
+  const lines: string[] = []
+  for (const { meter, obis, scaler, unit, ends, values, qualities, revisions } of all) {
+    const head = `{"batch":${batch},"meter":"${meter}","obis":"${obis}","end":"`
+    const tail = `,"scaler":${scaler},"unit":${JSON.stringify(symbols[unit] ?? unit)},"quality":`
+    for (let i = 0; i < ends.length; i++) {
+      const end = new Date(ends[i]! * 1000).toISOString().replace('.000Z', 'Z')
+      lines.push(`${head}${end}","value":${values[i]}${tail}${qualities[i]},"revision":${revisions[i]}}\n`)
+    }
+  }
+  return lines.join('')
+}

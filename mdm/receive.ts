@@ -1,0 +1,172 @@
+import { createSocket, type Socket } from 'node:dgram'
+import { isIPv6 } from 'node:net'
+import type { Logger } from 'pino'
+import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/batch.ts'
+import { PeerError, type PeerFault } from '#gateway/errors.ts'
+import { type Assembled, Assembler } from '#gateway/oneway/assemble.ts'
+import { decodeDatagram } from '#gateway/oneway/datagram.ts'
+import { follows } from '#gateway/oneway/seal.ts'
+import { toNdjson } from './ndjson.ts'
+import { BatchStore } from './store.ts'
+import { type VerifiedBatch, verifyBatch } from './verify.ts'
+
+export interface ReceiverOptions {
+  host: string
+  port: number
+  data: string
+  /** DER */
+  roots: readonly Uint8Array[]
+  receiveBufferOctets: number
+  log: Logger
+}
+
+export interface Receiver {
+  readonly port: number
+  status(): ReceiverStatus
+  /** finishes what has come whole */
+  close(): Promise<void>
+}
+
+export interface ReceiverStatus {
+  datagrams: number
+  batches: number
+  readings: number
+  /** batches of passes that came again */
+  repeated: number
+  /** what was dropped or quarantined, by code */
+  refused: Partial<Record<PeerFault, number>>
+  /** of each stream: highest sequence, and what is missing below it as closed ranges */
+  streams: { epoch: number; highest: number; gaps: [number, number][] }[]
+  /** of the last batch: from sealed to stored */
+  lagMs: number | undefined
+}
+
+/** Objects begun and not whole, and the memory for them. */
+const assemblerLimits = { openMax: 64, octetsMax: 64 * 1024 * 1024 }
+/** Whole objects that wait to be verified; beyond, one is left to a later pass. */
+const pendingMax = 256
+/** Gaps that one status names, the most. */
+const gapsNamedMax = 100
+
+export async function openReceiver(options: ReceiverOptions): Promise<Receiver> {
+  const receiver = new UdpReceiver(options)
+  await receiver.listen()
+  return receiver
+}
+
+class UdpReceiver implements Receiver {
+  readonly #options: ReceiverOptions
+  readonly #socket: Socket
+  readonly #store: BatchStore
+  readonly #assembler = new Assembler(assemblerLimits)
+  readonly #refused: Partial<Record<PeerFault, number>> = {}
+  readonly #counts = { datagrams: 0, batches: 0, readings: 0, repeated: 0 }
+  #pending = 0
+  #work: Promise<void> = Promise.resolve()
+  #lagMs: number | undefined
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options
+    this.#store = new BatchStore(options.data)
+    this.#socket = createSocket({ type: isIPv6(options.host) ? 'udp6' : 'udp4' })
+    this.#socket.on('message', (octets) => this.#take(octets))
+  }
+
+  get port(): number {
+    return this.#socket.address().port
+  }
+
+  async listen(): Promise<void> {
+    const { host, port, receiveBufferOctets, log } = this.#options
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#socket.once('error', reject)
+    this.#socket.bind({ address: host, port, exclusive: true }, resolve)
+    await promise
+    this.#socket.off('error', reject)
+    this.#socket.on('error', (error) => log.error({ event: 'mdm.socket', detail: error.message }))
+    this.#socket.setRecvBufferSize(receiveBufferOctets)
+    const got = this.#socket.getRecvBufferSize() / 2 // Linux tells twice what it gives
+    if (got < receiveBufferOctets) {
+      log.warn({
+        event: 'mdm.buffer',
+        octets: got,
+        wanted: receiveBufferOctets,
+        mend: `sysctl net.core.rmem_max=${receiveBufferOctets}`,
+      })
+    }
+  }
+
+  status(): ReceiverStatus {
+    const streams = this.#store.epochs().map((epoch) => {
+      const received = this.#store.received(epoch)
+      return { epoch, highest: received.highest, gaps: received.gaps().slice(0, gapsNamedMax) }
+    })
+    return { ...this.#counts, refused: this.#refused, streams, lagMs: this.#lagMs }
+  }
+
+  async close(): Promise<void> {
+    this.#socket.close()
+    await this.#work
+  }
+
+  #take(octets: Buffer): void {
+    this.#counts.datagrams++
+    try {
+      const datagram = decodeDatagram(octets, batchOctetsMax)
+      if (this.#store.received(datagram.epoch).has(datagram.sequence)) {
+        if (datagram.symbol === 0) this.#counts.repeated++
+        return
+      }
+      const whole = this.#assembler.take(datagram)
+      if (whole === undefined || this.#pending >= pendingMax) return
+      this.#pending++
+      this.#work = this.#work.then(() => this.#finish(whole))
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      this.#count(error.code)
+    }
+  }
+
+  /** One object after the other, in the order in which they became whole. */
+  async #finish(whole: Assembled): Promise<void> {
+    const { epoch, sequence, octets } = whole
+    try {
+      if (this.#store.received(epoch).has(sequence)) return
+      const batch = await verifyBatch(octets, this.#options.roots, Math.floor(Date.now() / 1000))
+      this.#checkPlace(whole, batch)
+      this.#store.put({ epoch, sequence, octets, ndjson: toNdjson(sequence, batch.series) })
+      this.#counts.batches++
+      this.#counts.readings += batch.header.readingCount
+      this.#lagMs = Date.now() - batch.header.createdAtMs
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      this.#count(error.code)
+      this.#store.quarantine({ epoch, sequence, code: error.code, octets })
+      this.#options.log.error({ event: 'batch.refused', epoch, sequence, code: error.code, detail: error.message })
+    } finally {
+      this.#pending--
+    }
+  }
+
+  /** A signed batch must be the one that its datagrams said, and stand in its chain where both neighbours are known. */
+  #checkPlace({ epoch, sequence }: Assembled, { header, batch }: VerifiedBatch): void {
+    if (header.epoch !== epoch || header.sequence !== sequence) {
+      throw new PeerError('BATCH_CHAIN', `batch ${header.sequence} came as ${sequence}`)
+    }
+    const received = this.#store.received(epoch)
+    if (received.has(sequence - 1) && !follows(header, this.#headerOf(epoch, sequence - 1))) {
+      throw new PeerError('BATCH_CHAIN', `batch ${sequence} does not follow ${sequence - 1}`)
+    }
+    if (received.has(sequence + 1) && !follows(decodeHeader(this.#headerOf(epoch, sequence + 1)), batch.header)) {
+      throw new PeerError('BATCH_CHAIN', `batch ${sequence + 1} does not follow ${sequence}`)
+    }
+  }
+
+  #headerOf(epoch: number, sequence: number): Uint8Array {
+    return decodeSealedBatch(this.#store.batch(epoch, sequence)).header
+  }
+
+  #count(code: PeerFault): void {
+    this.#refused[code] = (this.#refused[code] ?? 0) + 1
+  }
+}

@@ -1,0 +1,97 @@
+import { type Extension, extensionOid, extensionsMax, parseExtensions, serialText } from './certificate.ts'
+import { context, DerReader, decodeBits, decodeSmall, decodeTime, integerOctets, only, tag } from './der.ts'
+import { PkiError, reading } from './errors.ts'
+import { fromPem } from './pem.ts'
+
+/** Octets, the most a CRL may have: about a million entries. */
+export const crlOctetsMax: number = 64 * 1_024 * 1_024
+
+/** A revocation list as read, its signature not yet checked; octet fields are views on its DER. */
+export interface Crl {
+  der: Uint8Array
+  tbs: Uint8Array
+  innerAlgorithm: Uint8Array
+  outerAlgorithm: Uint8Array
+  /** DER of the Name */
+  issuer: Uint8Array
+  /** seconds since 1970 */
+  thisUpdate: number
+  nextUpdate: number | undefined
+  /** serial numbers of what is revoked: upper-case hex without a sign octet */
+  serials: Set<string>
+  extensions: Extension[]
+  /** it says something that this reader does not know and must not ignore: a shard, a delta, another issuer's entry */
+  unsupported: boolean
+  signature: Uint8Array
+}
+
+/**
+ * The CRLs of a PEM bundle, in order.
+ * @throws PkiError `PEM_MALFORMED`, `CRL_MALFORMED`
+ */
+export function parseCrls(pem: string): Crl[] {
+  return fromPem('X509 CRL', pem).map(parseCrl)
+}
+
+/**
+ * Reads one DER CRL, strictly, at most `crlOctetsMax` octets, in time and memory linear in its entries.
+ * @throws PkiError `CRL_MALFORMED`
+ * @see RFC 5280, 5.1
+ */
+export function parseCrl(der: Uint8Array): Crl {
+  return reading('CRL_MALFORMED', () => {
+    if (der.length > crlOctetsMax) throw new PkiError('CRL_MALFORMED', `over ${crlOctetsMax} octets`)
+    const outer = new DerReader(only(der, tag.sequence).content)
+    const tbs = outer.take(tag.sequence)
+    const outerAlgorithm = outer.take(tag.sequence).octets
+    const signature = decodeBits(outer.take(tag.bitString))
+    outer.end()
+    return { der, tbs: tbs.octets, outerAlgorithm, signature, ...parseTbs(new DerReader(tbs.content)) }
+  })
+}
+
+function isTime(identifier: number | undefined): boolean {
+  return identifier === tag.utcTime || identifier === tag.generalizedTime
+}
+
+function parseTbs(reader: DerReader): Omit<Crl, 'der' | 'tbs' | 'outerAlgorithm' | 'signature'> {
+  if (decodeSmall(reader.take(tag.integer)) !== 1) throw new PkiError('DER_MALFORMED', 'not a version 2 CRL')
+  const innerAlgorithm = reader.take(tag.sequence).octets
+  const issuer = reader.take(tag.sequence).octets
+  const thisUpdate = decodeTime(reader.next())
+  const nextUpdate = isTime(reader.peek()) ? decodeTime(reader.next()) : undefined
+  const list = reader.optional(tag.sequence)
+  const entries = list === undefined ? { serials: new Set<string>(), critical: false } : parseEntries(list.content)
+  const extensions = reader.peek() === context(0) ? parseExtensions(reader.next().content) : []
+  reader.end()
+  const unsupported = entries.critical || extensions.some(({ critical }) => critical) || repeats(extensions)
+  return { innerAlgorithm, issuer, thisUpdate, nextUpdate, serials: entries.serials, extensions, unsupported }
+}
+
+function repeats(extensions: readonly Extension[]): boolean {
+  return new Set(extensions.map(({ oid }) => oid)).size !== extensions.length
+}
+
+/** @returns the serials, and whether an entry has a critical extension */
+function parseEntries(octets: Uint8Array): { serials: Set<string>; critical: boolean } {
+  const list = new DerReader(octets)
+  const serials = new Set<string>()
+  let critical = false
+  do {
+    const entry = list.enter(tag.sequence)
+    serials.add(serialText(integerOctets(entry.take(tag.integer))))
+    decodeTime(entry.next())
+    if (!entry.done) critical = parseExtensions(entry.next().octets).some((one) => one.critical) || critical
+    entry.end()
+  } while (!list.done)
+  return { serials, critical }
+}
+
+/** The CRL number, 0 where there is none. @throws PkiError `CRL_MALFORMED` @see RFC 5280, 5.2.3 */
+export function crlNumber(crl: Crl): bigint {
+  const found = crl.extensions.slice(0, extensionsMax).find(({ oid }) => oid === extensionOid.crlNumber)
+  if (found === undefined) return 0n
+  return reading('CRL_MALFORMED', () => {
+    return BigInt(`0x${Buffer.from(integerOctets(only(found.value, tag.integer))).toString('hex')}`)
+  })
+}

@@ -1,0 +1,45 @@
+/** Stable codes, public text: add, never rename. */
+export type PkiFault =
+  // octets that are not what they claim
+  | 'DER_MALFORMED'
+  | 'PEM_MALFORMED'
+  | 'CERTIFICATE_MALFORMED'
+  | 'CRL_MALFORMED'
+  | 'CMS_MALFORMED'
+  | 'REQUEST_MALFORMED'
+  // requests the CA refuses
+  | 'REQUEST_POSSESSION'
+  | 'REQUEST_KEY'
+  | 'REQUEST_ID'
+  | 'REQUEST_NAMES'
+  | 'REQUEST_VALIDITY'
+  | 'LINT'
+  | 'SERIAL_UNKNOWN'
+  // the store
+  | 'STORE_EXISTS'
+  | 'STORE_MISSING'
+  | 'STORE_KEY'
+  | 'STORE_PASSPHRASE'
+  | 'ROOT_OFFLINE'
+  | 'JOURNAL_CORRUPT'
+
+/** What the PKI refuses, and why: a code for programs, a message for people. */
+export class PkiError extends Error {
+  override readonly name = 'PkiError'
+  readonly code: PkiFault
+
+  constructor(code: PkiFault, message: string, options: { cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+  }
+}
+
+/** Runs a parser and gives its DER faults the name of the structure being read; other errors pass. */
+export function reading<T>(code: PkiFault, parse: () => T): T {
+  try {
+    return parse()
+  } catch (cause) {
+    if (cause instanceof PkiError && cause.code === 'DER_MALFORMED') throw new PkiError(code, cause.message, { cause })
+    throw cause
+  }
+}

@@ -1,0 +1,103 @@
+import { connect, type IClientOptions, type MqttClient } from 'mqtt'
+import type { SimulatedUplink } from './concentrator.ts'
+
+/** One concentrator's session over real sockets: what it holds is sent again and again until the gateway acknowledges it. */
+export interface SessionOptions {
+  id: string
+  host: string
+  port: number
+  /** the name that the gateway's certificate must bear */
+  servername: string
+  trust: Buffer
+  key: Buffer
+  certificate: Buffer
+  onAcknowledged: (uplink: SimulatedUplink) => void
+  /** asked before an uplink leaves for the first time */
+  onSent: (uplink: SimulatedUplink) => void
+}
+
+/** Publishes that may wait for their acknowledgement at one time. */
+const windowMax = 8
+/** Uplinks that a concentrator holds, the most: a day and more of quarter-hours. */
+export const heldMax = 256
+const reconnectMs = 250
+
+export class Session {
+  readonly #options: SessionOptions
+  readonly #client: MqttClient
+  readonly #held: SimulatedUplink[] = []
+  #inFlight = 0
+  #idle: (() => void) | undefined
+
+  constructor(options: SessionOptions) {
+    this.#options = options
+    const connection: IClientOptions = {
+      protocol: 'mqtts',
+      host: options.host,
+      port: options.port,
+      servername: options.servername,
+      ca: options.trust,
+      key: options.key,
+      cert: options.certificate,
+      clientId: options.id,
+      protocolVersion: 4,
+      clean: true,
+      keepalive: 60,
+      reconnectPeriod: reconnectMs,
+      connectTimeout: 10_000,
+      queueQoSZero: false,
+    }
+    this.#client = connect(connection)
+    // A line that breaks is what reconnecting is for; what is held is kept.
+    this.#client.on('error', () => {})
+  }
+
+  get connected(): boolean {
+    return this.#client.connected
+  }
+
+  /** not yet acknowledged */
+  get waiting(): number {
+    return this.#held.length + this.#inFlight
+  }
+
+  /** @returns false when it holds all it can: the caller waits */
+  offer(uplinks: readonly SimulatedUplink[]): boolean {
+    if (this.waiting + uplinks.length > heldMax) return false
+    this.#held.push(...uplinks)
+    this.#send()
+    return true
+  }
+
+  /** Resolves when everything is acknowledged. */
+  drained(): Promise<void> {
+    return this.waiting === 0 ? Promise.resolve() : new Promise((resolve) => (this.#idle = resolve))
+  }
+
+  async close(): Promise<void> {
+    await this.#client.endAsync(true)
+  }
+
+  #send(): void {
+    while (this.#inFlight < windowMax && this.#held.length > 0) {
+      const uplink = this.#held.shift()!
+      this.#inFlight++
+      this.#options.onSent(uplink)
+      this.#publish(uplink)
+    }
+  }
+
+  /** The client itself sends again after a reconnect; an error here means that it gave up, and we do not. */
+  #publish(uplink: SimulatedUplink): void {
+    this.#client.publish(`ami/v1/${this.#options.id}/up`, Buffer.from(uplink.octets), { qos: 1 }, (error) => {
+      if (error) {
+        if (!this.#client.disconnecting) setTimeout(() => this.#publish(uplink), reconnectMs)
+        return
+      }
+      this.#inFlight--
+      this.#options.onAcknowledged(uplink)
+      this.#send()
+      if (this.waiting === 0) this.#idle?.()
+    })
+  }
+}

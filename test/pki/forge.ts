@@ -1,0 +1,187 @@
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
+import { extensionOid, keyUsageBit, parseCertificate } from '#pki/certificate.ts'
+import {
+  bitList,
+  bitString,
+  boolean,
+  context,
+  contextPrimitive,
+  DerReader,
+  encode,
+  integer,
+  octetString,
+  oid,
+  only,
+  sequence,
+  tag,
+  time,
+} from '#pki/der.ts'
+import { keyIdOf, newSerial, publicKeyOctets } from '#pki/issue.ts'
+import { encodeHostNames, encodeName, encodeUri } from '#pki/names.ts'
+import { authorityProfiles, type Profile, profiles } from '#pki/profiles.ts'
+import { encodeRevocation, issueCrl } from '#pki/revoke.ts'
+import { ecdsaSha256 } from '#pki/signature.ts'
+
+/** 2026-06-01, whatever the clock says. */
+export const now = 1_780_272_000
+export const day = 86_400
+
+/** Someone with a key and a name, who may issue or be issued to. */
+export interface Party {
+  key: KeyObject
+  publicKey: Uint8Array
+  name: Uint8Array
+}
+
+export function party(common: string, namedCurve = 'P-256'): Party {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve })
+  return { key: privateKey, publicKey: publicKeyOctets(publicKey), name: encodeName({ common }) }
+}
+
+export interface ForgedExtension {
+  oid: string
+  critical: boolean
+  value: Uint8Array
+}
+
+/** Every field that a forger may choose; what is left out is as the profile has it. */
+export interface Forgery {
+  profile: Profile
+  subject: Party
+  issuer: Party
+  /** the SAN's id */
+  id?: string
+  version?: number
+  serial?: Uint8Array
+  inner?: Uint8Array
+  outer?: Uint8Array
+  /** DER of the two times */
+  validity?: [Uint8Array, Uint8Array]
+  issuerName?: Uint8Array
+  subjectName?: Uint8Array
+  signer?: KeyObject
+  extensions?: (usual: ForgedExtension[]) => ForgedExtension[]
+}
+
+/** A signed certificate, right or wrong. @returns DER */
+export function forge(forgery: Forgery): Uint8Array {
+  const { subject, issuer, version = 3, inner = ecdsaSha256, outer = ecdsaSha256 } = forgery
+  const usual = usualExtensions(forgery)
+  const extensions = forgery.extensions?.(usual) ?? usual
+  const [from, to] = forgery.validity ?? [time(now - day), time(now + day)]
+  const tbs = sequence(
+    ...(version === 1 ? [] : [encode(context(0), integer(version - 1))]),
+    encode(tag.integer, forgery.serial ?? newSerial()),
+    inner,
+    forgery.issuerName ?? issuer.name,
+    sequence(from, to),
+    forgery.subjectName ?? subject.name,
+    subject.publicKey,
+    ...(extensions.length === 0 ? [] : [encode(context(3), sequence(...extensions.map(encodeExtension)))]),
+  )
+  return sequence(tbs, outer, bitString(sign('sha256', tbs, forgery.signer ?? issuer.key)))
+}
+
+function encodeExtension({ oid: type, critical, value }: ForgedExtension): Uint8Array {
+  return sequence(oid(type), ...(critical ? [boolean(true)] : []), octetString(value))
+}
+
+function usualExtensions({ profile, subject, issuer, id = 'c1' }: Forgery): ForgedExtension[] {
+  const { names, pathLength, extendedKeyUsage } = profile
+  const host = { dns: ['gateway.example'], ip: [] }
+  return [
+    {
+      oid: extensionOid.authorityKeyId,
+      critical: false,
+      value: sequence(encode(contextPrimitive(0), keyIdOf(issuer.publicKey))),
+    },
+    { oid: extensionOid.subjectKeyId, critical: false, value: octetString(keyIdOf(subject.publicKey)) },
+    {
+      oid: extensionOid.basicConstraints,
+      critical: true,
+      value: pathLength === undefined ? sequence() : sequence(boolean(true), integer(pathLength)),
+    },
+    { oid: extensionOid.keyUsage, critical: true, value: bitList(profile.keyUsage.map((usage) => keyUsageBit[usage])) },
+    ...(extendedKeyUsage.length === 0
+      ? []
+      : [{ oid: extensionOid.extendedKeyUsage, critical: false, value: sequence(...extendedKeyUsage.map(oid)) }]),
+    ...(names === 'none'
+      ? []
+      : [
+          {
+            oid: extensionOid.subjectAlternativeName,
+            critical: false,
+            value: names === 'hosts' ? encodeHostNames(host) : encodeUri(`${names.uri}${id}`),
+          },
+        ]),
+  ]
+}
+
+/** The usual list without one kind. */
+export function without(type: string): (usual: ForgedExtension[]) => ForgedExtension[] {
+  return (usual) => usual.filter((one) => one.oid !== type)
+}
+
+/** The usual list with one kind said otherwise, or said besides. */
+export function replacing(
+  change: Partial<ForgedExtension> & { oid: string },
+): (usual: ForgedExtension[]) => ForgedExtension[] {
+  return (usual) =>
+    usual.some((one) => one.oid === change.oid)
+      ? usual.map((one) => (one.oid === change.oid ? { ...one, ...change } : one))
+      : [...usual, { critical: false, value: sequence(), ...change }]
+}
+
+/** A CRL of an issuer whose certificate is given. @returns DER */
+export async function forgeCrl(
+  issuerDer: Uint8Array,
+  signer: KeyObject,
+  options: { revoked?: Uint8Array[]; from?: number; to?: number } = {},
+): Promise<Uint8Array> {
+  return issueCrl(
+    {
+      issuer: parseCertificate(issuerDer),
+      number: 1n,
+      thisUpdate: options.from ?? now - day,
+      nextUpdate: options.to ?? now + day,
+      entries: (options.revoked ?? []).map((der) =>
+        encodeRevocation({ serial: parseCertificate(der).serial, at: now - 60, reason: 'keyCompromise' }),
+      ),
+    },
+    async (octets) => sign('sha256', octets, signer),
+  )
+}
+
+export interface Cast {
+  root: Party
+  ca: Party
+  leaf: Party
+}
+
+export function cast(): Cast {
+  return { root: party('Forged Root CA'), ca: party('Forged Issuing CA'), leaf: party('c1') }
+}
+
+export function forgeRoot({ root }: Cast, change: Partial<Forgery> = {}): Uint8Array {
+  return forge({ profile: authorityProfiles.root, subject: root, issuer: root, ...change })
+}
+
+export function forgeCa({ root, ca }: Cast, change: Partial<Forgery> = {}): Uint8Array {
+  return forge({ profile: authorityProfiles.issuing, subject: ca, issuer: root, ...change })
+}
+
+export function forgeLeaf({ ca, leaf }: Cast, change: Partial<Forgery> = {}): Uint8Array {
+  return forge({ profile: profiles.concentrator, subject: leaf, issuer: ca, ...change })
+}
+
+/** The same CRL with one more extension, or without its next update, signed anew. */
+export function extendCrl(crl: Uint8Array, signer: KeyObject, change: ForgedExtension | 'no next update'): Uint8Array {
+  const tbs = new DerReader(only(crl, tag.sequence).content).enter(tag.sequence)
+  const fields: Uint8Array[] = []
+  while (tbs.peek() !== context(0)) fields.push(tbs.next().octets)
+  const usual = only(tbs.next().content, tag.sequence).content
+  const more = change === 'no next update' ? [] : [encodeExtension(change)]
+  if (change === 'no next update') fields.splice(4, 1) // version, algorithm, issuer, this update, next update
+  const changed = sequence(...fields, encode(context(0), sequence(usual, ...more)))
+  return sequence(changed, ecdsaSha256, bitString(sign('sha256', changed, signer)))
+}
