@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto'
 import { decodeApdu } from './codec/apdu.ts'
+import { type GeneralBlockTransfer, generalBlockTransferTag, reassemble } from './codec/block.ts'
 import type { GeneralGloCiphering } from './codec/ciphering.ts'
-import { decodeUplink, type MeterFrame, type Uplink } from './codec/uplink.ts'
+import { unframe } from './codec/framing.ts'
+import { decodeUplink, type MeterFrame, type RefusedFrame, type Uplink } from './codec/uplink.ts'
 import { PeerError } from './errors.ts'
 import type { Journaled } from './io/journal.ts'
 import type { Effects, Ledger } from './io/ledger.ts'
@@ -24,6 +26,11 @@ export interface Intake {
   heartbeats: number
   /** ours, not the peer's: an exception where a fault was due. The frame is quarantined and the operator is told. */
   unhandled: Error[]
+}
+
+interface ReadingBatch {
+  frames: readonly MeterFrame[]
+  refused?: readonly RefusedFrame[]
 }
 
 type Known = Pick<Ledger, 'seen' | 'registry' | 'takesChannel'>
@@ -78,30 +85,47 @@ class Stretch {
   }
 
   #body({ body }: Uplink, record: Journaled): void {
-    if (body.kind === 'reading-batch') for (const frame of body.frames) this.#frame(frame, record)
+    if (body.kind === 'reading-batch') this.#batch(body, record)
     else if (body.kind === 'heartbeat') this.result.heartbeats++
     else throw new PeerError('UPLINK_UNSUPPORTED', `${body.kind} is kept, and not yet forwarded`)
   }
 
+  #batch({ frames, refused = [] }: ReadingBatch, record: Journaled): void {
+    for (const frame of frames) this.#frame(frame, record)
+    for (const { fault, octets } of refused) this.#quarantine(fault, record, { meter: undefined, octets })
+  }
+
+  /** What one frame holds; each of its APDUs stands for itself. */
   #frame(frame: MeterFrame, record: Journaled): void {
+    const refuse = (error: unknown): void =>
+      this.#quarantine(error, record, { meter: frame.systemTitle, octets: frame.apdu })
     try {
       const meter = this.#ledger.registry.meter(frame.systemTitle)
       if (meter === undefined) throw new PeerError('METER_UNKNOWN', 'no meter of that system title is registered')
-      const plain = this.#open(frame, meter)
-      for (const series of this.#interpret(plain, meter.title)) {
+      const { apdus, faults } = apdusOf(frame)
+      if (faults.length > 0) refuse(faults[0])
+      for (const octets of apdus) this.#apdu(octets, meter, refuse)
+    } catch (error) {
+      refuse(error)
+    }
+  }
+
+  #apdu(octets: Uint8Array, meter: RegisteredMeter, refuse: (error: unknown) => void): void {
+    try {
+      for (const series of this.#interpret(this.#open(octets, meter), meter.title)) {
         this.result.effects.series.push({ meter, series })
         this.result.readings += series.ends.length
       }
     } catch (error) {
-      this.#quarantine(error, record, { meter: frame.systemTitle, octets: frame.apdu })
+      refuse(error)
     }
   }
 
   /** The counter advances once the tag holds, whatever the content turns out to be. */
-  #open(frame: MeterFrame, meter: RegisteredMeter): Uint8Array {
+  #open(octets: Uint8Array, meter: RegisteredMeter): Uint8Array {
     const lastCounter = this.#counters.get(meter) ?? meter.counter
     const security = { systemTitle: meter.title, ek: meter.ek, ak: meter.ak, lastCounter }
-    const { plain, invocationCounter } = unprotect(ciphered(frame), security, gatewayPolicy)
+    const { plain, invocationCounter } = unprotect(ciphered(octets), security, gatewayPolicy)
     this.#counters.set(meter, invocationCounter)
     this.result.effects.counters.push({ meter, counter: invocationCounter })
     return plain
@@ -128,9 +152,18 @@ class Stretch {
   }
 }
 
+/** The APDUs in a frame, blocks put together; and why part of it gave none. */
+function apdusOf({ apdu, framing }: MeterFrame): { apdus: Uint8Array[]; faults: PeerError[] } {
+  const { payloads, faults } = unframe(apdu, framing)
+  const isBlock = ({ octets }: { octets: Uint8Array }): boolean => octets[0] === generalBlockTransferTag
+  const whole = payloads.filter((payload) => !isBlock(payload)).map(({ octets }) => octets)
+  const blocks = payloads.filter(isBlock).map(({ octets }) => decodeApdu(octets) as GeneralBlockTransfer)
+  return { apdus: [...whole, ...reassemble(blocks)], faults }
+}
+
 /** A frame that is not ciphered at all is a downgrade: a concentrator that is broken into must not speak for meters. */
-function ciphered(frame: MeterFrame): GeneralGloCiphering {
-  const apdu = decodeApdu(frame.apdu)
+function ciphered(octets: Uint8Array): GeneralGloCiphering {
+  const apdu = decodeApdu(octets)
   if (apdu.apdu !== 'general-glo-ciphering') throw new PeerError('SECURITY_DOWNGRADE', `${apdu.apdu} in the clear`)
   return apdu
 }

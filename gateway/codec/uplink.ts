@@ -22,11 +22,17 @@ export interface MeterFrame {
   link: PlcLink
 }
 
+/** One entry of a reading batch that is no `MeterFrame`: its neighbours are read all the same. */
+export interface RefusedFrame {
+  fault: PeerError
+  octets: Uint8Array
+}
+
 /** Bodies that this gateway keeps and does not yet interpret. */
 export type OtherBody = 'event' | 'topology' | 'command-result'
 
 export type UplinkBody =
-  | { kind: 'reading-batch'; frames: MeterFrame[] }
+  | { kind: 'reading-batch'; frames: MeterFrame[]; refused?: RefusedFrame[] }
   | { kind: 'heartbeat'; uptimeSeconds: number; metersRegistered: number; framesWaiting: number }
   | { kind: OtherBody; octets: Uint8Array }
 
@@ -81,20 +87,28 @@ export function encodeUplink({ concentrator, sequence, sentAtMs, body }: Uplink)
 }
 
 function decodeBody(field: number, octets: Uint8Array): UplinkBody {
-  if (field === 10) return { kind: 'reading-batch', frames: decodeFrames(octets) }
+  if (field === 10) return decodeFrames(octets)
   if (field === 13) return decodeHeartbeat(octets)
   return { kind: otherBodies[field]!, octets }
 }
 
-function decodeFrames(octets: Uint8Array): MeterFrame[] {
-  const frames: MeterFrame[] = []
+function decodeFrames(octets: Uint8Array): UplinkBody {
+  const [frames, refused]: [MeterFrame[], RefusedFrame[]] = [[], []]
   decodeMessage(octets, fault, (field, reader, wire) => {
     if (field !== 1) return false
-    if (frames.length >= uplinkFramesMax) throw new PeerError('UPLINK_LIMIT', `over ${uplinkFramesMax} frames`)
-    frames.push(decodeFrame(bytes(reader, wire)))
+    if (frames.length + refused.length >= uplinkFramesMax) {
+      throw new PeerError('UPLINK_LIMIT', `over ${uplinkFramesMax} frames`)
+    }
+    const entry = bytes(reader, wire)
+    try {
+      frames.push(decodeFrame(entry))
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      refused.push({ fault: error, octets: entry })
+    }
     return true
   })
-  return frames
+  return { kind: 'reading-batch', frames, ...(refused.length > 0 ? { refused } : {}) }
 }
 
 function decodeFrame(octets: Uint8Array): MeterFrame {
