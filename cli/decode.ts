@@ -148,7 +148,7 @@ function warn(text: string): void {
 }
 
 function print(explanation: Explanation, json: boolean): void {
-  for (const dialect of explanation.dialects) warn(`not as the standard has it: ${dialect}`)
+  for (const dialect of new Set(explanation.dialects)) warn(`not as the standard has it: ${dialect}`)
   const { apdus, time, values, unnamed } = explanation
   if (json) process.stdout.write(`${JSON.stringify({ apdus, time, values })}\n`)
   else process.stdout.write(`${apdus.join(' > ')}  ${time ?? 'no time in UTC'}\n${table([...unnamed, ...values])}`)
@@ -166,9 +166,7 @@ function table(values: readonly ExplainedValue[]): string {
     scaler === null || scaler === 0 ? '' : `10^${scaler}`,
     unit ?? '',
   ])
-  const widths = [0, 1, 2].map((i) => Math.max(0, ...rows.map((row) => row[i]!.length)))
-  return rows
-    .map((row) => `${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')}`.trimEnd())
-    .map((row) => `${row}\n`)
-    .join('')
+  const widths = [0, 1, 2].map((i) => rows.reduce((width, row) => Math.max(width, row[i]!.length), 0))
+  const lines = rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  '))
+  return lines.map((line) => `${line.trimEnd()}\n`).join('')
 }

@@ -78,6 +78,7 @@ async function demo(
   say(json, 'draining …')
   const seconds = Math.round((performance.now() - began) / 100) / 10
   const verdict = await drain(parts, layout)
+  say(json, sentence(verdict))
   process.stdout.write(`${JSON.stringify({ ...verdict, seconds, ok: isGood(verdict) })}\n`)
   return isGood(verdict) ? 0 : 1
 }
@@ -206,6 +207,11 @@ function isGood({ readings, batches }: Verdict): boolean {
   return (
     acked > 0 && lost === 0 && duplicated === 0 && delivered === verified && delivered === sealed && batches.gaps === 0
   )
+}
+
+function sentence({ readings, batches }: Verdict): string {
+  const { acked, delivered, verified, lost, duplicated } = readings
+  return `${acked} readings acknowledged, ${delivered} delivered, ${verified} verified: ${lost} lost, ${duplicated} doubled, ${batches.gaps} gaps`
 }
 
 function say(json: boolean, text: string): void {

@@ -237,7 +237,8 @@ function decodeAlternativeNames(value: Uint8Array): AlternativeNames {
   return names
 }
 
-function decodeAuthorityKeyId(value: Uint8Array): string | undefined {
+/** The key identifier, in hex. @throws PkiError `DER_MALFORMED` @see RFC 5280, 4.2.1.1 */
+export function decodeAuthorityKeyId(value: Uint8Array): string | undefined {
   const fields = new DerReader(only(value, tag.sequence).content)
   const keyId = fields.optional(contextPrimitive(0))
   return keyId && hex(keyId.content)

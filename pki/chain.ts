@@ -26,6 +26,7 @@ export type ChainFault =
   | 'CRL_STALE'
   | 'CRL_NOT_YET_VALID'
   | 'CRL_SIGNATURE'
+  | 'CRL_KEY_ID'
   | 'CRL_UNSUPPORTED'
   | 'REVOKED'
   | 'CA_REVOKED'
@@ -254,6 +255,7 @@ function revocationFault(one: Certificate, issuer: Certificate, question: Revoca
 
 function crlFault(crl: Crl, issuer: Certificate, at: number): ChainFault | undefined {
   if (!crlSignatureHolds(crl, issuer)) return 'CRL_SIGNATURE'
+  if (crl.authorityKeyId !== issuer.subjectKeyId) return 'CRL_KEY_ID'
   if (crl.unsupported) return 'CRL_UNSUPPORTED'
   if (!(at >= crl.thisUpdate)) return 'CRL_NOT_YET_VALID'
   if (crl.nextUpdate === undefined || !(at <= crl.nextUpdate)) return 'CRL_STALE'

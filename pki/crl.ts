@@ -1,4 +1,11 @@
-import { type Extension, extensionOid, extensionsMax, parseExtensions, serialText } from './certificate.ts'
+import {
+  decodeAuthorityKeyId,
+  type Extension,
+  extensionOid,
+  extensionsMax,
+  parseExtensions,
+  serialText,
+} from './certificate.ts'
 import { context, DerReader, decodeBits, decodeSmall, decodeTime, integerOctets, only, tag } from './der.ts'
 import { PkiError, reading } from './errors.ts'
 import { fromPem } from './pem.ts'
@@ -20,6 +27,8 @@ export interface Crl {
   /** serial numbers of what is revoked: upper-case hex without a sign octet */
   serials: Set<string>
   extensions: Extension[]
+  /** hex: which key of the issuer signed it */
+  authorityKeyId: string | undefined
   /** it says something that this reader does not know and must not ignore: a shard, a delta, another issuer's entry */
   unsupported: boolean
   signature: Uint8Array
@@ -65,7 +74,10 @@ function parseTbs(reader: DerReader): Omit<Crl, 'der' | 'tbs' | 'outerAlgorithm'
   const extensions = reader.peek() === context(0) ? parseExtensions(reader.next().content) : []
   reader.end()
   const unsupported = entries.critical || extensions.some(({ critical }) => critical) || repeats(extensions)
-  return { innerAlgorithm, issuer, thisUpdate, nextUpdate, serials: entries.serials, extensions, unsupported }
+  const keyId = extensions.find(({ oid }) => oid === extensionOid.authorityKeyId)
+  const authorityKeyId = keyId && decodeAuthorityKeyId(keyId.value)
+  const { serials } = entries
+  return { innerAlgorithm, issuer, thisUpdate, nextUpdate, serials, extensions, authorityKeyId, unsupported }
 }
 
 function repeats(extensions: readonly Extension[]): boolean {

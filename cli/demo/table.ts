@@ -12,10 +12,12 @@ export interface Snapshot {
 
 const number = (line: Line | undefined, key: string): number => Number(line?.[key] ?? 0)
 
-/** Rates from one second to the next, and the table that shows them. */
+/** Rates are means over this time. */
+const rateSeconds = 5
+
+/** Counts, rates, and the table that shows them. */
 export class Table {
-  #before: Record<string, number> = {}
-  #beforeAt = 0
+  readonly #past: { counts: Record<string, number>; seconds: number }[] = []
 
   /** One line of text a row. */
   rows(snapshot: Snapshot): string[] {
@@ -60,17 +62,18 @@ export class Table {
     )
   }
 
+  /** Over the last seconds: the parts report each at its own moment of the second. */
   #rates(counts: Record<string, number>, seconds: number): Record<string, number> {
-    const elapsed = Math.max(0.001, seconds - this.#beforeAt)
-    const rates = Object.fromEntries(
+    this.#past.push({ counts, seconds })
+    if (this.#past.length > rateSeconds + 1) this.#past.shift()
+    const before = this.#past[0]!
+    const elapsed = Math.max(1, seconds - before.seconds)
+    return Object.fromEntries(
       Object.entries(counts).map(([name, count]) => [
         name,
-        Math.round(Math.max(0, count - (this.#before[name] ?? 0)) / elapsed),
+        Math.round(Math.max(0, count - (before.counts[name] ?? 0)) / elapsed),
       ]),
     )
-    this.#before = counts
-    this.#beforeAt = seconds
-    return rates
   }
 }
 

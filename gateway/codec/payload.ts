@@ -34,7 +34,7 @@ export interface Fragment {
 }
 
 /**
- * Joins fragments; after a lost one nothing is joined that is not known to begin a payload.
+ * Joins fragments; after a lost one nothing is joined until a payload is known to begin.
  * A stretch in which no frame holds counts as one loss, named by its first fault.
  */
 export class Fragments {
@@ -54,7 +54,10 @@ export class Fragments {
 
   add(fragment: Fragment): void {
     if (fragment.begins) this.#begin()
-    if (this.#lost) return
+    if (this.#lost) {
+      this.#lost = !fragment.last // what follows the last of a lost payload is another's
+      return
+    }
     this.#pending.push(fragment)
     this.#pendingOctets += fragment.octets.length
     if (this.#pendingOctets > octetsMax) {

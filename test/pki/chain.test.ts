@@ -345,6 +345,15 @@ const bad: readonly BadChain[] = [
     },
   },
   {
+    name: 'a CRL that names another key of its issuer',
+    code: 'CRL_KEY_ID',
+    opensslRefuses: true,
+    make: async () => {
+      const successor = forgeCa({ ...people, ca: party('Forged Issuing CA') })
+      return chain({ crls: [rootCrl, await forgeCrl(successor, ca.key)] })
+    },
+  },
+  {
     name: 'a CRL that says one thing twice',
     code: 'CRL_UNSUPPORTED',
     opensslRefuses: false,

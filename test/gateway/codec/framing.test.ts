@@ -103,6 +103,13 @@ describe('frames with a checksum', () => {
     expect(codes(unframeHdlc(damaged))).toEqual(['FRAME_CHECKSUM'])
   })
 
+  test('frames without LLC headers are found again behind the end of a lost payload', () => {
+    const part = (octet: number, segmented: boolean) =>
+      encodeHdlcFrame({ ...ports, segmented, information: Uint8Array.of(octet) })
+    const stream = [part(1, true), flipped(part(2, true), 10), part(3, false), part(4, true), part(5, false)]
+    expect(found(unframeHdlc(Buffer.concat(stream)))).toEqual(['0405'])
+  })
+
   test('an M-Bus segment out of turn is a fault', () => {
     const payload = new Uint8Array(250).map((_, i) => i)
     const segments = [0, 1, 2].map((i) => frameMbus(payload, mbusFields, 90).subarray(i * 101, (i + 1) * 101))
