@@ -9,6 +9,7 @@ import { type Journal, JournalCorrupt, openJournal } from './io/journal.ts'
 import { readKek, readPublic, readSecret } from './io/keys.ts'
 import { openLedger } from './io/ledger.ts'
 import { openRevocation, type Revocation } from './io/revocation.ts'
+import { openSigner } from './io/signer.ts'
 import type { FromPipeline, PipelineOptions, PipelineStatus, ToPipeline } from './pipeline.ts'
 
 export interface Gateway {
@@ -38,6 +39,7 @@ export async function startGateway(configFile: string, log: Logger): Promise<Gat
   mkdirSync(config.data, { recursive: true, mode: 0o700 })
   const journal = openJournal(join(config.data, 'journal'))
   checkLedger(config, journal)
+  await openSigner({ ...config.sealer, crlFile: config.tls.crlFile }) // its faults are the operator's, and told before anyone connects
   const pipeline = new PipelineThread(pipelineOptions(config, zones, journal.durable), log)
   let fail: (error: Error) => void = () => {}
   const failed = new Promise<Error>((resolve) => (fail = resolve))
@@ -211,11 +213,16 @@ class PipelineThread {
   }
 
   #hear(message: FromPipeline): void {
-    if (message.kind === 'unhandled') {
-      this.#log.error({ event: 'frame.unhandled', stack: message.stack })
-      return
+    if (message.kind === 'unhandled') this.#log.error({ event: 'frame.unhandled', stack: message.stack })
+    else if (message.kind === 'sealing') this.#hearSealing(message.fault)
+    else {
+      this.status = message.status
+      if (message.kind === 'drained') this.#drained.resolve(undefined)
     }
-    this.status = message.status
-    if (message.kind === 'drained') this.#drained.resolve(undefined)
+  }
+
+  #hearSealing(fault: string | undefined): void {
+    if (fault === undefined) this.#log.info({ event: 'sealing.resumed' })
+    else this.#log.error({ event: 'sealing.held', detail: fault })
   }
 }

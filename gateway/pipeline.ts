@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { encodeSealedBatch } from './codec/batch.ts'
-import type { PeerFault } from './errors.ts'
+import { ConfigError, type PeerFault } from './errors.ts'
 import { intake } from './intake.ts'
 import { type AcceleratedClock, type Clock, openClock } from './io/clock.ts'
 import { Forwarder } from './io/forwarder.ts'
@@ -38,6 +38,7 @@ export type ToPipeline = { kind: 'durable' | 'drain'; position: number }
 export type FromPipeline =
   | { kind: 'status'; status: PipelineStatus }
   | { kind: 'unhandled'; stack: string }
+  | { kind: 'sealing'; fault: string | undefined }
   | { kind: 'drained'; status: PipelineStatus }
 
 /** Counts since the start, but of all time where it says so. */
@@ -68,8 +69,9 @@ export interface PipelineStatus {
 
 const statusIntervalMs = 500
 const releaseBudgetMs = 20
-const retentionIntervalMs = 60_000
-const erasedRowsMax = 2_000
+/** Erasing keeps up with 86 million rows a day, in slices too short to be felt. */
+const retentionIntervalMs = 5_000
+const erasedRowsMax = 5_000
 
 class Pipeline {
   readonly #options: PipelineOptions
@@ -94,6 +96,7 @@ class Pipeline {
   #draining = false
   #wake: (() => void) | undefined
   #sealing: Promise<void> = Promise.resolve()
+  #sealingFault: string | undefined
 
   constructor(options: PipelineOptions, port: MessagePort, signer: Signer) {
     this.#options = options
@@ -172,8 +175,24 @@ class Pipeline {
 
   /** One at a time: each header names the one before. */
   #seal(): Promise<void> {
-    this.#sealing = this.#sealing.then(() => this.#sealAll())
+    this.#sealing = this.#sealing.then(() => this.#trySeal())
     return this.#sealing
+  }
+
+  /**
+   * What the operator must mend (a CRL that has run out, say) holds up sealing and nothing else: readings go on being
+   * acknowledged and wait in the outbox.
+   */
+  async #trySeal(): Promise<void> {
+    let fault: string | undefined
+    try {
+      await this.#sealAll()
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      fault = error.message
+    }
+    if (fault !== this.#sealingFault) this.#send({ kind: 'sealing', fault })
+    this.#sealingFault = fault
   }
 
   async #sealAll(): Promise<void> {

@@ -57,6 +57,9 @@ export class Releaser {
   readonly #contributions: StatementSync
   readonly #sql: Record<'isClosed' | 'cell' | 'day', StatementSync>
   #work: Generator<void> | undefined
+  /** every day up to here is closed */
+  #closedUpTo = Number.NEGATIVE_INFINITY
+  readonly #counts: ReleaseCounts
 
   constructor(options: ReleaserOptions) {
     this.#options = options
@@ -66,6 +69,7 @@ export class Releaser {
       cell: this.#released.prepare('INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
       day: this.#released.prepare('INSERT INTO day VALUES (?, ?, ?)'),
     }
+    this.#counts = countCells(this.#released)
     this.#contributions = options.ledger.prepare(
       `SELECT channel.obis, meter_day.entries FROM meter
        JOIN meter_day ON meter_day.day = ? AND meter_day.meter = meter.id
@@ -76,8 +80,10 @@ export class Releaser {
 
   /** Works for about `budgetMs` and goes on at the next call. @returns whether everything due is closed */
   step(nowSeconds: number, budgetMs: number): boolean {
+    const last = lastClosedDay(nowSeconds, this.#options.graceSeconds)
+    if (this.#work === undefined && last <= this.#closedUpTo) return true
     const until = performance.now() + budgetMs
-    this.#work ??= this.#close(nowSeconds)
+    this.#work ??= this.#close(last, nowSeconds)
     while (performance.now() < until) {
       if (this.#work.next().done === true) {
         this.#work = undefined
@@ -87,11 +93,9 @@ export class Releaser {
     return false
   }
 
+  /** of all time */
   counts(): ReleaseCounts {
-    const row = this.#released
-      .prepare("SELECT count(*) AS closed, coalesce(sum(state = 'released'), 0) AS released FROM cell")
-      .get() as { closed: number; released: number }
-    return { ...row, withheld: row.closed - row.released }
+    return { ...this.#counts }
   }
 
   close(): void {
@@ -99,8 +103,7 @@ export class Releaser {
   }
 
   /** One substation's day at a step. */
-  *#close(nowSeconds: number): Generator<void> {
-    const last = lastClosedDay(nowSeconds, this.#options.graceSeconds)
+  *#close(last: number, nowSeconds: number): Generator<void> {
     for (const day of this.#days(last)) {
       for (const { id, name } of this.#substations()) {
         if (this.#sql.isClosed.get(name, dayText(day)) === undefined) {
@@ -109,13 +112,18 @@ export class Releaser {
         yield
       }
     }
+    this.#closedUpTo = last
   }
 
-  #days(last: number): number[] {
-    const rows = this.#options.ledger.prepare(
-      'SELECT DISTINCT day FROM meter_day WHERE day BETWEEN ? AND ? ORDER BY day',
-    )
-    return (rows.all(last - daysBackMax, last) as { day: number }[]).map(({ day }) => day)
+  /** Days with readings, found by leaps: the rows of a day are many. */
+  *#days(last: number): Generator<number> {
+    const next = this.#options.ledger.prepare('SELECT min(day) AS day FROM meter_day WHERE day >= ?')
+    for (let from = last - daysBackMax; from <= last; from++) {
+      const { day } = next.get(from) as { day: number | null }
+      if (day === null || day > last) return
+      from = day
+      yield day
+    }
   }
 
   #substations(): { id: number; name: string }[] {
@@ -143,7 +151,17 @@ export class Releaser {
       }
       this.#sql.day.run(name, dayText(day), nowSeconds)
     })
+    const released = cells.filter(({ outcome }) => outcome.state === 'released').length
+    this.#counts.closed += cells.length
+    this.#counts.released += released
+    this.#counts.withheld += cells.length - released
   }
+}
+
+function countCells(released: DatabaseSync): ReleaseCounts {
+  const counts = "SELECT count(*) AS closed, coalesce(sum(state = 'released'), 0) AS released FROM cell"
+  const row = released.prepare(counts).get() as { closed: number; released: number }
+  return { ...row, withheld: row.closed - row.released }
 }
 
 function dayText(day: number): string {
