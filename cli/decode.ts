@@ -151,7 +151,7 @@ function print(explanation: Explanation, json: boolean): void {
   for (const dialect of new Set(explanation.dialects)) warn(`not as the standard has it: ${dialect}`)
   const { apdus, time, values, unnamed } = explanation
   if (json) process.stdout.write(`${JSON.stringify({ apdus, time, values })}\n`)
-  else process.stdout.write(`${apdus.join(' > ')}  ${time ?? 'no time in UTC'}\n${table([...unnamed, ...values])}`)
+  else process.stdout.write(`${apdus.join(' > ')}  ${time ?? 'no time'}\n${table([...unnamed, ...values])}`)
 }
 
 function printFault({ code, offset, message }: PeerError, json: boolean): void {

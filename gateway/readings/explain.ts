@@ -39,7 +39,7 @@ export interface ExplainedValue {
 export interface Explanation {
   /** names, outermost first; blocks are transport and are not named */
   apdus: string[]
-  /** the first notification's time in UTC, `null` where it tells none, or local time only */
+  /** the first notification's time: in UTC with `Z`, local without where it states no deviation, `null` where it tells none */
   time: string | null
   values: ExplainedValue[]
   /** values without a name beside others with one: list versions, a clock in front */
@@ -101,7 +101,7 @@ function telegramValue({ obis, ...rest }: TelegramValue): ExplainedValue {
 }
 
 function explainNotification(explanation: Explanation, notification: DataNotification): void {
-  explanation.time ??= utcText(notification.dateTime)
+  explanation.time ??= timeText(notification.dateTime)
   explanation.dialects.push(...notification.dialects)
   const all = pushedValues(notification.body)
   const isPositional = all.length > 0 && all.every(({ obis }) => obis === undefined)
@@ -174,12 +174,16 @@ function hex(octets: Uint8Array): string {
   return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString('hex')
 }
 
-/** `2023-04-01T19:32:35Z`, with a fraction where hundredths were sent and are not zero. */
-function utcText(octets: Uint8Array | undefined): string | null {
+/**
+ * `2023-04-01T19:32:35Z`, with a fraction where hundredths were sent and are not zero; `2023-04-01T21:32:35`, by the
+ * meter's own clock, where it does not say how that lies to UTC.
+ */
+function timeText(octets: Uint8Array | undefined): string | null {
   if (octets === undefined) return null
   const time = decodeDateTime(octets)
-  const seconds = utcSeconds(time)
+  const isLocal = time.deviationMinutes === undefined
+  const seconds = utcSeconds(isLocal ? { ...time, deviationMinutes: 0 } : time)
   if (seconds === undefined) return null
-  const text = new Date(seconds * 1000 + (time.hundredths ?? 0) * 10).toISOString()
-  return text.replace('.000Z', 'Z')
+  const text = new Date(seconds * 1000 + (time.hundredths ?? 0) * 10).toISOString().replace('.000Z', 'Z')
+  return isLocal ? text.slice(0, -1) : text
 }

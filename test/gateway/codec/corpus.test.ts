@@ -186,6 +186,7 @@ describe.skipIf(!hasCorpus && !mustHaveCorpus)(
       expect(time.deviationMinutes ?? null).toBe(told!.deviation_minutes)
       const seconds = told!.utc === undefined ? undefined : Math.floor(Date.parse(told!.utc) / 1000)
       expect(utcSeconds(time)).toBe(seconds)
+      expect(explain(payloads(entry), opener(entry)).time).toBe(told!.utc ?? told!.local)
     })
 
     test.each(refused.map((entry) => [entry.id, entry] as const))('%s is refused', (_, entry) => {

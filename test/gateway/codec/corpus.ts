@@ -27,7 +27,7 @@ export interface ExpectedValue {
 export interface ExpectedApdu {
   apdu: string
   inner?: ExpectedApdu
-  date_time?: { deviation_minutes: number | null; utc?: string } | null
+  date_time?: { local: string; deviation_minutes: number | null; utc?: string } | null
   body?: Tree
 }
 
