@@ -1,4 +1,3 @@
-import { readStudiesConfig } from '#studies/config.ts'
 import { startStudies } from '#studies/main.ts'
 import { type Command, parse, UsageError } from './command.ts'
 import { openLog } from './log.ts'
@@ -7,9 +6,16 @@ const help = `ami studies: released, anonymous demand for researchers, as an HTT
 
 usage: ami studies --config FILE
 
-FILE is JSON: { "host", "port", "released", "names"?, "tls"?: { "keyFile", "certificateFile" } }.
-Paths in it are relative to its folder. It reads the gateway's released cells and nothing else;
-the file may appear later. Plain HTTP on loopback only. SIGINT or SIGTERM ends it.
+FILE is JSON; paths in it are relative to its folder:
+  { "zonesFile", "released", "names"?, "tls": { "keyFile", "certificateFile" } }
+  { "zonesFile", "released", "names"?, "loopback": { "studies": PORT } }
+
+The first listens, TLS 1.3 only, where the zones file says: the gateway host's address, the port of the conduit
+'studies'. The second is for a demo or a test: plain HTTP on 127.0.0.1, PORT 0 to 65535, 0 lets the system choose.
+Either way connections and requests are limited as the zones file says.
+
+It reads the gateway's released cells and nothing else; that file may appear later. The address stands in the log
+line 'studies.listening'. SIGINT or SIGTERM ends it.
 `
 
 async function run(args: readonly string[]): Promise<number> {
@@ -20,7 +26,7 @@ async function run(args: readonly string[]): Promise<number> {
   const asked = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve)
   })
-  const studies = await startStudies({ config: readStudiesConfig(values.config), log })
+  const studies = await startStudies(values.config, log)
   log.info({ event: 'studies.listening', address: studies.address })
   const signal = await asked
   await studies.close()

@@ -1,8 +1,15 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, PeerError } from '#gateway/errors.ts'
-import { proveReading, type ReadingName, type VerifiedBatch, verifyBatch, verifyProof } from '#mdm/verify.ts'
-import { certificatesFromPem } from '#pki/verify.ts'
+import {
+  type ProvenSeries,
+  proveReading,
+  type ReadingName,
+  type VerifiedBatch,
+  verifyBatch,
+  verifyProof,
+} from '#mdm/verify.ts'
+import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { type Command, parse, UsageError } from './command.ts'
 
 const help = `ami verify: is this batch, or this one reading, what the gateway signed?
@@ -30,10 +37,12 @@ function read(file: string): Buffer {
   }
 }
 
+const utcPattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/
+
 /** @throws UsageError */
 function parseReading(text: string): ReadingName {
   const [meter, obis, end, ...more] = text.split(',')
-  const seconds = Date.parse(end ?? '') / 1000
+  const seconds = utcPattern.test(end ?? '') ? Date.parse(end!) / 1000 : Number.NaN
   if (meter === undefined || obis === undefined || !Number.isInteger(seconds) || more.length > 0) {
     throw new UsageError('--reading METER,OBIS,END: such as 414d49…,1-0:1.29.0,2026-01-01T00:15:00Z')
   }
@@ -49,7 +58,7 @@ interface Asked {
 /** @throws PeerError what does not hold */
 async function check(octets: Buffer, { roots, reading, extract }: Asked): Promise<Record<string, unknown>> {
   const now = Math.floor(Date.now() / 1000)
-  if (octets[0] === 0x7b) return report(await verifyProof(JSON.parse(octets.toString('utf8')), roots, now)) // {
+  if (octets[0] === 0x7b) return report(proving(await verifyProof(parseJson(octets), roots, now), reading)) // {
   const batch = await verifyBatch(octets, roots, now)
   const proof = reading === undefined ? undefined : proveReading(batch, reading)
   if (reading !== undefined && proof === undefined)
@@ -60,7 +69,33 @@ async function check(octets: Buffer, { roots, reading, extract }: Asked): Promis
   return { epoch, sequence, readings, signer: batch.signer, signedAt: isoTime(batch.signedAt), ...proven }
 }
 
-function report({ header, series, signer }: Awaited<ReturnType<typeof verifyProof>>): Record<string, unknown> {
+/** @throws PeerError `PROOF_INVALID` when it proves another reading than the one asked for */
+function proving(proven: ProvenSeries, reading: ReadingName | undefined): ProvenSeries {
+  const { meter, obis, ends } = proven.series
+  if (reading === undefined || (meter === reading.meter && obis === reading.obis && ends.includes(reading.end))) {
+    return proven
+  }
+  throw new PeerError('PROOF_INVALID', 'it proves another reading')
+}
+
+function parseJson(octets: Buffer): unknown {
+  try {
+    return JSON.parse(octets.toString('utf8'))
+  } catch (cause) {
+    throw new PeerError('PROOF_INVALID', 'not JSON', { cause })
+  }
+}
+
+function trusted(file: string): Uint8Array[] {
+  try {
+    return certificatesFromPem(read(file).toString('utf8'))
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error
+    throw new ConfigError([`--trust: ${file}: ${error.message}`])
+  }
+}
+
+function report({ header, series, signer }: ProvenSeries): Record<string, unknown> {
   const { meter, obis, scaler, unit, ends, values } = series
   const readings = ends.map((end, i) => ({ end: isoTime(end), value: String(values[i]) }))
   return { sequence: header.sequence, signer, proven: { meter, obis, scaler, unit, readings } }
@@ -87,7 +122,7 @@ async function run(args: readonly string[]): Promise<number> {
   const [file, ...more] = positionals
   if (file === undefined || more.length > 0) throw new UsageError('verify: one BATCH or PROOF')
   if (values.trust === undefined) throw new UsageError('verify: --trust ROOT.pem is required')
-  const roots = certificatesFromPem(read(values.trust).toString('utf8'))
+  const roots = trusted(values.trust)
   const reading = values.reading === undefined ? undefined : parseReading(values.reading)
   try {
     const facts = await check(read(file), { roots, reading, extract: values.extract })

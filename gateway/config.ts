@@ -26,7 +26,11 @@ export interface GatewayConfig {
  * @throws ConfigError with everything wrong
  */
 export function parseGatewayConfig(text: string, folder: string): Readonly<GatewayConfig> {
-  return readConfig(text, (fields) => ({
+  return readConfig(text, (fields) => checked(fields, gatewayConfig(fields, folder)))
+}
+
+function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
+  return {
     zonesFile: path(fields, 'zonesFile', folder),
     loopback: fields.optional('loopback', loopbackPorts),
     data: path(fields, 'data', folder),
@@ -59,7 +63,16 @@ export function parseGatewayConfig(text: string, folder: string): Readonly<Gatew
       startMs: clock.whole('startMs', [0, Number.MAX_SAFE_INTEGER]),
       rate: clock.whole('rate', [1, 100_000]),
     })),
-  }))
+  }
+}
+
+/** Readings must outlive the closing of their day, or its cells would be sums of what is left. */
+function checked(fields: Fields, config: GatewayConfig): GatewayConfig {
+  const daysMin = Math.ceil(config.release.graceSeconds / 86_400) + 2
+  if (config.retention.readingDays < daysMin) {
+    fields.fault('retention.readingDays', `at least ${daysMin}, for days close after release.graceSeconds`)
+  }
+  return config
 }
 
 export interface LoopbackPorts {

@@ -41,6 +41,16 @@ export class Fields {
     return []
   }
 
+  /** 1 to 32 texts. @param form what each must match, and how to say so @returns undefined when the key is absent */
+  optionalTexts(key: string, form: { pattern: RegExp; says: string }): string[] | undefined {
+    const value = this.#take(key)
+    if (value === undefined) return undefined
+    const good = Array.isArray(value) && value.length > 0 && value.length <= 32
+    if (good && value.every((one) => typeof one === 'string' && form.pattern.test(one))) return value
+    this.fault(key, `1 to 32 of ${form.says}`)
+    return []
+  }
+
   flag(key: string, fallback: boolean): boolean {
     const value = this.#take(key) ?? fallback
     if (typeof value === 'boolean') return value

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { decodeApdu } from './codec/apdu.ts'
+import { fits } from './codec/batch.ts'
 import { type GeneralBlockTransfer, generalBlockTransferTag, reassemble } from './codec/block.ts'
 import type { GeneralGloCiphering } from './codec/ciphering.ts'
 import { unframe } from './codec/framing.ts'
@@ -8,7 +9,7 @@ import { PeerError } from './errors.ts'
 import type { Journaled } from './io/journal.ts'
 import type { Effects, Ledger } from './io/ledger.ts'
 import type { RegisteredMeter } from './io/registry.ts'
-import type { MeterId, Series } from './model.ts'
+import type { MeterId, Obis, Series } from './model.ts'
 import { interpret } from './readings/interpret.ts'
 import { validate } from './readings/validate.ts'
 import { gatewayPolicy, unprotect } from './session/unprotect.ts'
@@ -48,6 +49,8 @@ class Stretch {
   /** of meters that have spoken in this stretch */
   readonly #counters = new Map<RegisteredMeter, number>()
   readonly #uplinks = new Set<string>()
+  /** of this stretch, so that its new ones count before they are committed */
+  readonly #channels = new Set<Obis>()
   readonly result: Intake
 
   constructor(ledger: Known, nowSeconds: number) {
@@ -137,9 +140,12 @@ class Stretch {
       throw new PeerError('APDU_UNSUPPORTED', `${notification.apdu} inside a ciphered frame is not taken`)
     }
     const all = interpret(notification, meter)
-    if (!all.every(({ obis }) => this.#ledger.takesChannel(obis))) {
+    if (!all.every(fits))
+      throw new PeerError('PUSH_VALUE', 'a value beyond 64 bits, signed, or a time beyond year 9999')
+    if (!all.every(({ obis }) => this.#ledger.takesChannel(obis, this.#channels))) {
       throw new PeerError('PUSH_VALUE', 'a channel more than the ledger takes')
     }
+    for (const { obis } of all) this.#channels.add(obis)
     return all.map((series) => validate(series, this.#nowSeconds))
   }
 

@@ -41,6 +41,16 @@ export async function startGateway(configFile: string, log: Logger): Promise<Gat
   checkLedger(config, journal)
   await openSigner({ ...config.sealer, crlFile: config.tls.crlFile }) // its faults are the operator's, and told before anyone connects
   const pipeline = new PipelineThread(pipelineOptions(config, zones, journal.durable), log)
+  try {
+    return await openGateway({ config, zones, log, journal, pipeline })
+  } catch (error) {
+    await pipeline.abandon() // a thread left behind would keep the process from ending
+    await journal.close()
+    throw error
+  }
+}
+
+async function openGateway({ config, zones, log, journal, pipeline }: Opened): Promise<Gateway> {
   let fail: (error: Error) => void = () => {}
   const failed = new Promise<Error>((resolve) => (fail = resolve))
   const revocation = openRevocation({ file: config.tls.crlFile, log, onChange: () => broker.cut() })
@@ -51,6 +61,9 @@ export async function startGateway(configFile: string, log: Logger): Promise<Gat
     revocation,
     journal: watched(journal, pipeline),
     onFailure: fail,
+  }).catch((error) => {
+    revocation.close()
+    throw error
   })
   log.info({ event: 'gateway.listening', port: broker.port })
   const stop = Promise.withResolvers<void>()
@@ -59,6 +72,14 @@ export async function startGateway(configFile: string, log: Logger): Promise<Gat
     stop: stop.resolve,
     ended: live({ broker, journal, pipeline, revocation, log, stop: stop.promise, failed }),
   }
+}
+
+interface Opened {
+  config: GatewayConfig
+  zones: Zones
+  log: Logger
+  journal: Journal
+  pipeline: PipelineThread
 }
 
 interface Parts {
@@ -96,7 +117,7 @@ async function live({ broker, journal, pipeline, revocation, log, stop, failed }
   return lost === undefined ? 0 : 70
 }
 
-function openFrontDoor(parts: {
+async function openFrontDoor(parts: {
   config: GatewayConfig
   zones: Zones
   log: Logger
@@ -206,6 +227,11 @@ class PipelineThread {
   drain(position: number): Promise<Error | undefined> {
     this.#post({ kind: 'drain', position })
     return Promise.race([this.#drained.promise, this.#failed.promise])
+  }
+
+  /** Ends it as a crash would: nothing is lost by that. */
+  async abandon(): Promise<void> {
+    await this.#worker.terminate()
   }
 
   #post(message: ToPipeline): void {

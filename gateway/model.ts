@@ -53,6 +53,14 @@ export const quality = {
 
 export const unitWh = 30
 
+/** When the sum of a substation's interval may leave the gateway: nobody's life may be read from it. */
+export const releaseRule = {
+  /** meters with a value other than zero, the least */
+  metersMin: 10,
+  /** of the sum that one meter holds, the most, in percent */
+  sharePercentMax: 15,
+} as const
+
 const namePattern = /^[A-Za-z0-9._-]{1,64}$/
 
 /** @throws PeerError `UPLINK_IDENTITY` */

@@ -136,6 +136,7 @@ class Pipeline {
     await this.#forwarder.drain()
     while (!this.#releaser.step(this.#clock() / 1000, 1_000)) await nextTurn()
     timers.forEach(clearInterval)
+    this.#forwarder.close()
     this.#report('drained')
     await this.#sender.close()
     this.#releaser.close()

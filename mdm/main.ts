@@ -3,7 +3,7 @@ import { dirname, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones } from '#dmz-config/zones.ts'
 import { ConfigError } from '#gateway/errors.ts'
-import { certificatesFromPem } from '#pki/verify.ts'
+import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { parseMdmConfig } from './config.ts'
 import { openReceiver } from './receive.ts'
 
@@ -23,7 +23,7 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
   const config = parseMdmConfig(read('configuration', configFile), dirname(resolve(configFile)))
   const drawn = parseZones(read('zonesFile', config.zonesFile))
   const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
-  const roots = certificatesFromPem(read('trustFile', config.trustFile))
+  const roots = trusted(config.trustFile)
   const receiver = await openReceiver({
     host: addressOf(zones, 'mdm'),
     port: conduit(zones, 'oneway').port,
@@ -43,6 +43,15 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
       report()
       log.info({ event: 'mdm.ended' })
     },
+  }
+}
+
+function trusted(file: string): Uint8Array[] {
+  try {
+    return certificatesFromPem(read('trustFile', file))
+  } catch (error) {
+    if (!(error instanceof PkiError)) throw error
+    throw new ConfigError([`trustFile: ${file}: ${error.message}`])
   }
 }
 

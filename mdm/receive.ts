@@ -2,7 +2,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
 import type { Logger } from 'pino'
 import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/batch.ts'
-import { PeerError, type PeerFault } from '#gateway/errors.ts'
+import { ConfigError, PeerError, type PeerFault } from '#gateway/errors.ts'
 import { type Assembled, Assembler } from '#gateway/oneway/assemble.ts'
 import { decodeDatagram } from '#gateway/oneway/datagram.ts'
 import { follows } from '#gateway/oneway/seal.ts'
@@ -43,8 +43,9 @@ export interface ReceiverStatus {
 
 /** Objects begun and not whole, and the memory for them. */
 const assemblerLimits = { openMax: 64, octetsMax: 64 * 1024 * 1024 }
-/** Whole objects that wait to be verified; beyond, one is left to a later pass. */
+/** Whole objects that wait to be verified, and their octets; beyond, one is left to a later pass. */
 const pendingMax = 256
+const pendingOctetsMax = 64 * 1024 * 1024
 /** Gaps that one status names, the most. */
 const gapsNamedMax = 100
 
@@ -62,6 +63,7 @@ class UdpReceiver implements Receiver {
   readonly #refused: Partial<Record<PeerFault, number>> = {}
   readonly #counts = { datagrams: 0, batches: 0, readings: 0, repeated: 0 }
   #pending = 0
+  #pendingOctets = 0
   #work: Promise<void> = Promise.resolve()
   #lagMs: number | undefined
 
@@ -81,7 +83,9 @@ class UdpReceiver implements Receiver {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#socket.once('error', reject)
     this.#socket.bind({ address: host, port, exclusive: true }, resolve)
-    await promise
+    await promise.catch(({ code }: NodeJS.ErrnoException) => {
+      throw new ConfigError([`zonesFile: cannot listen on ${host}, UDP port ${port} (${code})`])
+    })
     this.#socket.off('error', reject)
     this.#socket.on('error', (error) => log.error({ event: 'mdm.socket', detail: error.message }))
     this.#socket.setRecvBufferSize(receiveBufferOctets)
@@ -119,7 +123,9 @@ class UdpReceiver implements Receiver {
       }
       const whole = this.#assembler.take(datagram)
       if (whole === undefined || this.#pending >= pendingMax) return
+      if (this.#pendingOctets + whole.octets.length > pendingOctetsMax) return
       this.#pending++
+      this.#pendingOctets += whole.octets.length
       this.#work = this.#work.then(() => this.#finish(whole))
     } catch (error) {
       if (!(error instanceof PeerError)) throw error
@@ -145,6 +151,7 @@ class UdpReceiver implements Receiver {
       this.#options.log.error({ event: 'batch.refused', epoch, sequence, code: error.code, detail: error.message })
     } finally {
       this.#pending--
+      this.#pendingOctets -= octets.length
     }
   }
 
@@ -153,17 +160,18 @@ class UdpReceiver implements Receiver {
     if (header.epoch !== epoch || header.sequence !== sequence) {
       throw new PeerError('BATCH_CHAIN', `batch ${header.sequence} came as ${sequence}`)
     }
-    const received = this.#store.received(epoch)
-    if (received.has(sequence - 1) && !follows(header, this.#headerOf(epoch, sequence - 1))) {
+    const [before, after] = [this.#headerOf(epoch, sequence - 1), this.#headerOf(epoch, sequence + 1)]
+    if (before !== undefined && !follows(header, before)) {
       throw new PeerError('BATCH_CHAIN', `batch ${sequence} does not follow ${sequence - 1}`)
     }
-    if (received.has(sequence + 1) && !follows(decodeHeader(this.#headerOf(epoch, sequence + 1)), batch.header)) {
+    if (after !== undefined && !follows(decodeHeader(after), batch.header)) {
       throw new PeerError('BATCH_CHAIN', `batch ${sequence + 1} does not follow ${sequence}`)
     }
   }
 
-  #headerOf(epoch: number, sequence: number): Uint8Array {
-    return decodeSealedBatch(this.#store.batch(epoch, sequence)).header
+  #headerOf(epoch: number, sequence: number): Uint8Array | undefined {
+    const octets = this.#store.received(epoch).has(sequence) ? this.#store.batch(epoch, sequence) : undefined
+    return octets && decodeSealedBatch(octets).header
   }
 
   #count(code: PeerFault): void {

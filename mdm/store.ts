@@ -9,7 +9,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { Received } from '#gateway/oneway/gaps.ts'
 
 /**
@@ -23,16 +23,14 @@ export class BatchStore {
   readonly #received = new Map<number, Received>()
 
   constructor(folder: string) {
-    this.#folder = folder
-    mkdirSync(join(folder, 'quarantine'), { recursive: true, mode: 0o750 })
+    this.#folder = resolve(folder)
+    makeFolder(join(this.#folder, 'quarantine'))
     for (const epoch of directories(folder).filter((name) => /^\d{10}$/.test(name))) this.#scan(epoch)
   }
 
-  /** What has come of a stream. */
-  received(epoch: number): Received {
-    const known = this.#received.get(epoch) ?? new Received()
-    this.#received.set(epoch, known)
-    return known
+  /** What has come of a stream. Asking remembers nothing: an epoch that a forged datagram names leaves no trace. */
+  received(epoch: number): Pick<Received, 'has' | 'gaps' | 'highest'> {
+    return this.#received.get(epoch) ?? new Received()
   }
 
   epochs(): number[] {
@@ -53,12 +51,17 @@ export class BatchStore {
   }): void {
     writeDurably(this.#path(epoch, 'batches', sequence, 'batch'), octets)
     writeDurably(this.#path(epoch, 'readings', sequence, 'ndjson'), Buffer.from(ndjson))
-    this.received(epoch).add(sequence)
+    this.#stream(epoch).add(sequence)
   }
 
-  /** The sealed octets of a batch that has come. */
-  batch(epoch: number, sequence: number): Buffer {
-    return readFileSync(this.#path(epoch, 'batches', sequence, 'batch'))
+  /** The sealed octets of a batch that has come; undefined where somebody has taken the file away since. */
+  batch(epoch: number, sequence: number): Buffer | undefined {
+    try {
+      return readFileSync(this.#path(epoch, 'batches', sequence, 'batch'))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw error
+    }
   }
 
   /** Keeps what did not verify, the last of each sequence: an object that is forged again and again fills nothing. */
@@ -81,17 +84,23 @@ export class BatchStore {
     )
   }
 
+  #stream(epoch: number): Received {
+    const known = this.#received.get(epoch) ?? new Received()
+    this.#received.set(epoch, known)
+    return known
+  }
+
   #path(epoch: number, kind: 'batches' | 'readings', sequence: number, ending: string): string {
     const name = String(sequence).padStart(12, '0')
     return join(this.#folder, String(epoch).padStart(10, '0'), kind, name.slice(0, 9), `${name}.${ending}`)
   }
 
   #scan(epoch: string): void {
-    const received = this.received(Number(epoch))
+    const received = this.#stream(Number(epoch))
     const folder = join(this.#folder, epoch, 'readings')
     for (const thousand of directories(folder)) {
       for (const name of readdirSync(join(folder, thousand))) {
-        if (/^\d{12}\.ndjson$/.test(name)) received.add(Number(name.slice(0, 12)))
+        if (/^\d{12,16}\.ndjson$/.test(name)) received.add(Number.parseInt(name, 10))
       }
     }
   }
@@ -115,14 +124,25 @@ function directories(folder: string): string[] {
 /** Whole or not at all, and durable: beside it, synced, renamed, the folder synced. */
 function writeDurably(path: string, octets: Uint8Array): void {
   const folder = dirname(path)
-  mkdirSync(folder, { recursive: true, mode: 0o750 })
+  makeFolder(folder)
   const beside = `${path}.partial`
   const fd = openSync(beside, 'w', 0o640)
   for (let written = 0; written < octets.length; ) written += writeSync(fd, octets, written)
   fsyncSync(fd)
   closeSync(fd)
   renameSync(beside, path)
-  const folderFd = openSync(folder, 'r')
-  fsyncSync(folderFd)
-  closeSync(folderFd)
+  syncFolder(folder)
+}
+
+/** And its entry in every folder that had to be made above it: a power cut must not take it with all that it holds. */
+function makeFolder(folder: string): void {
+  const first = mkdirSync(folder, { recursive: true, mode: 0o750 })
+  if (first === undefined) return
+  for (let made = folder; made.length >= first.length; made = dirname(made)) syncFolder(dirname(made))
+}
+
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r')
+  fsyncSync(fd)
+  closeSync(fd)
 }

@@ -1,34 +1,44 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import type { SubstationId } from '#gateway/model.ts'
+import type { Logger } from 'pino'
+import { releaseRule, type SubstationId } from '#gateway/model.ts'
 import type { Substation } from './census.ts'
 import { csvName, csvOf, demandAnswer, isoTime } from './demand.ts'
-import { answerBadUrl, type GuardOptions, guard } from './guard.ts'
+import { answerBadUrl, guard } from './guard.ts'
 import { limits } from './limits.ts'
-import { type Credentials, createListener, refuseMalformed } from './listener.ts'
+import { createListener, type ListenerOptions, refuseMalformed } from './listener.ts'
 import { addPage } from './page.ts'
 import { type DemandQuery, parseDemand, parseSubstation, preferredFormat } from './query.ts'
+import { Admission } from './rate.ts'
 import { Refusal } from './refusal.ts'
 import { type Span, spanOfDay } from './span.ts'
 import type { ReleasedStore } from './store.ts'
 import { sendTagged } from './tagged.ts'
 
-export interface ApiOptions extends Omit<GuardOptions, 'tls'> {
+export interface ApiOptions extends ListenerOptions {
   store: ReleasedStore
-  /** absent: plain HTTP */
-  credentials: Credentials | undefined
+  /** requests of all clients together that may pass in any one second */
+  requestsPerSecondMax: number
+  /** host names that a request may ask for, lower case, without port */
+  names: readonly string[]
+  log: Logger
+  /** seconds, never going back */
+  now: () => number
 }
 
 /** The studies service, not yet listening. Every error is `{ error: { code, message } }`, codes as in `refusal.ts`. */
-export function createApi({ store, credentials, ...options }: ApiOptions): FastifyInstance {
+export function createApi({ store, credentials, names, log, now, ...max }: ApiOptions): FastifyInstance {
+  const admission = new Admission(max.requestsPerSecondMax)
+  const admit = (address: string): number => admission.take(address, now())
   const app = fastify({
-    serverFactory: (handler) => createListener(handler, credentials),
+    serverFactory: (handler) => createListener(handler, { credentials, connectionsMax: max.connectionsMax }),
     clientErrorHandler: refuseMalformed,
     bodyLimit: limits.bodyOctetsMax,
     forceCloseConnections: true,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
-    frameworkErrors: (error, _request, reply) => answerBadUrl(error, reply as unknown as FastifyReply),
+    frameworkErrors: (error, request, reply) =>
+      answerBadUrl(error, admit(request.ip), reply as unknown as FastifyReply),
   })
-  guard(app, { ...options, tls: credentials !== undefined })
+  guard(app, { names, log, admit, tls: credentials !== undefined })
   addPage(app)
   addHealth(app, store)
   addSubstations(app, store)
@@ -55,7 +65,7 @@ function addHealth(app: FastifyInstance, store: ReleasedStore): void {
 
 function addSubstations(app: FastifyInstance, store: ReleasedStore): void {
   app.get('/v1/substations', { schema: querySchema() }, (request, reply) =>
-    sendJson(request, reply, { substations: store.substations().map(substationAnswer) }),
+    sendJson(request, reply, { rule: releaseRule, substations: store.substations().map(substationAnswer) }),
   )
 }
 

@@ -1,6 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
-import { Rate } from './rate.ts'
 import { errorBody, Refusal, statusOf } from './refusal.ts'
 
 /** Nothing but our own files, no frame around us, no form to anywhere: there is nothing to inject into. */
@@ -22,17 +21,16 @@ export interface GuardOptions {
   names: readonly string[]
   tls: boolean
   log: Logger
-  /** seconds, never going back */
-  now: () => number
+  /** takes a request of this address; 0 when it may pass, else seconds to wait */
+  admit: (address: string) => number
 }
 
 /** Headers on every answer, and what is refused before any route sees it. */
-export function guard(app: FastifyInstance, { names, tls, log, now }: GuardOptions): void {
-  const rate = new Rate()
+export function guard(app: FastifyInstance, { names, tls, log, admit }: GuardOptions): void {
   const headers = tls ? { ...securityHeaders, ...strictTransport } : securityHeaders
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(headers)
-    const wait = rate.take(request.ip, now())
+    const wait = admit(request.ip)
     if (wait > 0) throw tooMany(reply, wait)
     refuseHost(request, names)
     refuseMethod(request, reply)
@@ -83,8 +81,8 @@ function refusalOf(error: FastifyError): Refusal {
   return new Refusal('INTERNAL', 'the service failed; the operator has been told', { cause: error })
 }
 
-/** A URL that cannot be decoded never reaches the hooks. */
-export function answerBadUrl(error: FastifyError, reply: FastifyReply): void {
-  const refusal = refusalOf(error)
+/** A URL that cannot be decoded never reaches the hooks, yet counts as a request. @param wait as `admit` returns it */
+export function answerBadUrl(error: FastifyError, wait: number, reply: FastifyReply): void {
+  const refusal = wait > 0 ? tooMany(reply, wait) : refusalOf(error)
   reply.headers(securityHeaders).code(statusOf[refusal.code]).type('application/json').send(errorBody(refusal))
 }

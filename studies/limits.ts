@@ -1,4 +1,7 @@
-/** Every limit of the studies service in one place; the README lists them. */
+/**
+ * The limits that belong to the program; the README lists them. Those of the conduit, connections and requests of all
+ * clients together, are the zones file's.
+ */
 export const limits = {
   /** one answer of demand, days */
   spanDaysMax: 31,
@@ -6,8 +9,6 @@ export const limits = {
   cellsMax: 50_000,
   /** one list of closed days, newest first: ten years */
   daysMax: 3_660,
-  /** open connections; the next one is closed at once */
-  connectionsMax: 256,
   /** one connection, before it must be opened anew */
   requestsPerConnectionMax: 1_000,
   /** request line and header fields together */
@@ -18,8 +19,8 @@ export const limits = {
   requestMilliseconds: 10_000,
   /** an idle connection */
   keepAliveMilliseconds: 15_000,
-  /** requests at once from one address */
-  burst: 240,
+  /** requests at once from one address: three or four views of the page */
+  burst: 80,
   /** requests a second from one address, sustained */
   ratePerSecond: 20,
   /** addresses remembered for the rate; beyond, the oldest is forgotten */

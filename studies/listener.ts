@@ -9,8 +9,15 @@ export interface Credentials {
   cert: Buffer
 }
 
-/** A server with every limit set. @param credentials absent: plain HTTP, for loopback only */
-export function createListener(handler: RequestListener, credentials: Credentials | undefined): Server {
+export interface ListenerOptions {
+  /** absent: plain HTTP, for loopback only */
+  credentials: Credentials | undefined
+  /** open connections; the next one is closed at once */
+  connectionsMax: number
+}
+
+/** A server with every limit set. */
+export function createListener(handler: RequestListener, { credentials, connectionsMax }: ListenerOptions): Server {
   const options = {
     maxHeaderSize: limits.headerOctetsMax,
     requestTimeout: limits.requestMilliseconds,
@@ -20,7 +27,7 @@ export function createListener(handler: RequestListener, credentials: Credential
   }
   const server =
     credentials === undefined ? createHttp(options, handler) : createTls(handler, { ...options, ...credentials })
-  server.maxConnections = limits.connectionsMax
+  server.maxConnections = connectionsMax
   server.maxRequestsPerSocket = limits.requestsPerConnectionMax
   return server
 }

@@ -6,6 +6,41 @@ interface Bucket {
   at: number
 }
 
+/** Both rates: one address's, then that of all clients together. */
+export class Admission {
+  readonly #addresses = new Rate()
+  readonly #total: TotalRate
+
+  constructor(requestsPerSecondMax: number) {
+    this.#total = new TotalRate(requestsPerSecondMax)
+  }
+
+  /** What its address's rate refuses takes nothing from the others. @returns as `Rate.take` does */
+  take(address: string, now: number): number {
+    return this.#addresses.take(address, now) || this.#total.take(now)
+  }
+}
+
+/** At most so many in any one second, wherever that second begins; eight octets for each. */
+export class TotalRate {
+  /** when the latest ones passed, in a ring */
+  readonly #passed: Float64Array
+  #oldest = 0
+
+  constructor(requestsPerSecondMax: number) {
+    this.#passed = new Float64Array(requestsPerSecondMax).fill(Number.NEGATIVE_INFINITY)
+  }
+
+  /** @param now seconds, never going back @returns 0 when the request may pass, else whole seconds to wait */
+  take(now: number): number {
+    const free = this.#passed[this.#oldest]! + 1
+    if (now < free) return Math.ceil(free - now)
+    this.#passed[this.#oldest] = now
+    this.#oldest = (this.#oldest + 1) % this.#passed.length
+    return 0
+  }
+}
+
 /** A token bucket per address. Time comes from the caller; memory is bounded by `addressesMax`. */
 export class Rate {
   readonly #buckets = new Map<string, Bucket>()

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { createSocket } from 'node:dgram'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -130,14 +131,32 @@ type Ports = Record<'uplink' | 'oneway' | 'studies', number>
 async function choosePorts(): Promise<Ports> {
   const zones = parseZones(readFileSync(defaultZonesFile, 'utf8'))
   const choose = async (id: ConduitId): Promise<number> => {
-    const { port } = conduit(zones, id)
-    return (await tryPort(port)) ?? (await tryPort(0))!
+    const { port, protocol } = conduit(zones, id)
+    return (await tryPort(port, protocol)) ?? (await tryPort(0, protocol))!
   }
   return { uplink: await choose('uplink'), oneway: await choose('oneway'), studies: await choose('studies') }
 }
 
-/** TCP stands for UDP too: what else would hold one of our ports holds both. */
-function tryPort(port: number): Promise<number | undefined> {
+/** @returns the port when it can be had on loopback */
+function tryPort(port: number, protocol: 'tcp' | 'udp'): Promise<number | undefined> {
+  return protocol === 'tcp' ? tryTcp(port) : tryUdp(port)
+}
+
+function tryUdp(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4')
+    socket.once('error', () => {
+      socket.close()
+      resolve(undefined)
+    })
+    socket.bind({ address: '127.0.0.1', port, exclusive: true }, () => {
+      const chosen = socket.address().port
+      socket.close(() => resolve(chosen))
+    })
+  })
+}
+
+function tryTcp(port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
     const server = createServer()
     server.once('error', () => resolve(undefined))
@@ -174,8 +193,8 @@ function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile
   })
   write(layout.mdmConfig, { zonesFile, loopback: { oneway: ports.oneway }, data: layout.mdmData, trustFile: rootFile })
   write(layout.studiesConfig, {
-    host: '127.0.0.1',
-    port: ports.studies,
+    zonesFile,
+    loopback: { studies: ports.studies },
     released: join(folder, 'gateway', 'released.sqlite'),
   })
   write(layout.simulatorConfig, {

@@ -35,6 +35,8 @@ export interface SealedBatch {
 
 /** Octets of a sealed batch, the most that a receiver takes. */
 export const batchOctetsMax = 8_388_608
+/** Last second of the year 9999: what lies beyond has no date that others read. */
+export const endSecondsMax = 253_402_300_799
 
 const fault = 'BATCH_MALFORMED'
 
@@ -109,13 +111,17 @@ function filled(list: number[], ends: readonly number[]): number[] {
   return list.length === 0 ? ends.map(() => 0) : list
 }
 
-function wellFormed({ ends, values, qualities, revisions }: SealedSeries): boolean {
+function wellFormed({ scaler, unit, ends, values, qualities, revisions }: SealedSeries): boolean {
   const { length } = ends
   return (
+    scaler >= -128 &&
+    scaler <= 127 &&
+    unit <= 255 &&
+    revisions.every((revision) => revision <= 255) &&
     length >= 1 &&
     length <= seriesLengthMax &&
     [values, qualities, revisions].every((list) => list.length === length) &&
-    Number.isSafeInteger(ends.at(-1))
+    ends.at(-1)! <= endSecondsMax
   )
 }
 
@@ -155,7 +161,8 @@ export function decodeHeader(octets: Uint8Array): BatchHeader {
     else return false
     return true
   })
-  const whole = header.root.length === 32 && [0, 32].includes(header.previous.length) && header.sequence > 0
+  const previousOctets = header.sequence === 1 ? 0 : 32
+  const whole = header.root.length === 32 && header.previous.length === previousOctets && header.sequence > 0
   if (!whole || !Buffer.from(encodeHeader(header)).equals(octets)) {
     throw new PeerError(fault, 'a batch header that is not canonical')
   }
@@ -182,6 +189,17 @@ export function decodeSealedBatch(octets: Uint8Array): SealedBatch {
     return true
   })
   return batch
+}
+
+/**
+ * Whether a series can be remembered and sealed: values of 64 bits, signed, and ends that have a date. What a meter sends
+ * may be wider, and must be refused before it takes effect.
+ */
+export function fits({ ends, values }: Series): boolean {
+  return (
+    ends.every((end) => end >= 0 && end <= endSecondsMax) &&
+    values.every((value) => typeof value === 'number' || BigInt.asIntN(64, value) === value)
+  )
 }
 
 /** Readings in all of them. */

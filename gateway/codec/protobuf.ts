@@ -25,7 +25,8 @@ export function toLong(value: ExactInteger): number | protobuf.Long {
 /** A signed 64-bit field as an exact integer. */
 export function signed(long: number | LongBits): ExactInteger {
   if (typeof long === 'number') return long
-  if (long.high < 0x200000 && long.high >= -0x200000) return long.high * twoTo32 + (long.low >>> 0)
+  const near = long.high * twoTo32 + (long.low >>> 0)
+  if (Number.isSafeInteger(near)) return near
   return (BigInt(long.high) << 32n) | BigInt(long.low >>> 0)
 }
 

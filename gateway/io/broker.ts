@@ -1,13 +1,14 @@
-import { constants, type X509Certificate } from 'node:crypto'
-import type { AddressInfo } from 'node:net'
+import { constants, X509Certificate } from 'node:crypto'
+import type { AddressInfo, Socket } from 'node:net'
 import { createServer, type Server, type TLSSocket } from 'node:tls'
 import { Aedes, type Client } from 'aedes'
 import type { Logger } from 'pino'
+import { certificatesFromPem } from '#pki/verify.ts'
 import { PacketLimit } from '../codec/packet-limit.ts'
-import { PeerError } from '../errors.ts'
+import { ConfigError, PeerError } from '../errors.ts'
 import type { ConcentratorId } from '../model.ts'
 import { admitConnect, admitPublish, admitSubscribe } from '../session/rules.ts'
-import { certificateFault, concentratorOf } from '../session/trust.ts'
+import { certificateFault, chainRevocationFault, concentratorOf, type RevocationFault } from '../session/trust.ts'
 import type { Journal } from './journal.ts'
 import { Refusals } from './refusals.ts'
 
@@ -19,10 +20,11 @@ import { Refusals } from './refusals.ts'
 export interface BrokerOptions {
   host: string
   port: number
+  /** PEM; `cert` with the issuing CA's, `ca` with that of every other issuing CA that has certificates in the field */
   tls: { key: Buffer; cert: Buffer; ca: Buffer }
   limits: BrokerLimits
-  /** why a certificate may not speak: asked at every new session, and by `cut` again for those that are open */
-  revocationFault: (certificate: X509Certificate) => PeerError | undefined
+  /** asked of a peer and the CAs above it at every new session, and by `cut` again for those that are open */
+  revocationFault: RevocationFault
   journal: Journal
   log: Logger
   /** the journal failed: nothing can be acknowledged any more */
@@ -72,6 +74,9 @@ class TlsBroker implements Broker {
   readonly #options: BrokerOptions
   readonly #refusals: Refusals
   readonly #sessions = new Map<unknown, Session>()
+  /** below the sessions, those still in their handshake too */
+  readonly #connections = new Set<Socket>()
+  readonly #authorities: readonly X509Certificate[]
   readonly #server: Server
   readonly #aedes: Aedes
   #acknowledged = 0
@@ -80,7 +85,11 @@ class TlsBroker implements Broker {
   constructor(options: BrokerOptions) {
     this.#options = options
     this.#refusals = new Refusals(options.log)
-    const { limits } = options
+    const { limits, tls } = options
+    this.#authorities = [tls.cert, tls.ca]
+      .flatMap((pem) => certificatesFromPem(pem.toString('latin1')))
+      .map((der) => new X509Certificate(der))
+      .filter(({ ca }) => ca)
     this.#aedes = new Aedes({
       connectTimeout: limits.connectDeadlineSeconds * 1000,
       keepaliveLimit: limits.keepAliveSecondsMax,
@@ -117,8 +126,11 @@ class TlsBroker implements Broker {
     await this.#aedes.listen()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#server.once('error', reject)
-    this.#server.listen(this.#options.port, this.#options.host, resolve)
-    await promise
+    const { host, port } = this.#options
+    this.#server.listen(port, host, resolve)
+    await promise.catch(({ code }: NodeJS.ErrnoException) => {
+      throw new ConfigError([`zonesFile: cannot listen on ${host}, TCP port ${port} (${code})`])
+    })
     this.#server.off('error', reject)
   }
 
@@ -129,7 +141,7 @@ class TlsBroker implements Broker {
 
   cut(): void {
     for (const [socket, session] of this.#sessions) {
-      const fault = this.#options.revocationFault(session.certificate)
+      const fault = this.#revocationFault(session.certificate)
       if (fault !== undefined) this.#refuse(socket as TLSSocket, session, fault)
     }
   }
@@ -138,7 +150,7 @@ class TlsBroker implements Broker {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#server.close(() => resolve())
     await new Promise<void>((closed) => this.#aedes.close(() => closed()))
-    for (const socket of this.#sessions.keys()) (socket as TLSSocket).destroy()
+    for (const socket of this.#connections) socket.destroy()
     await promise
   }
 
@@ -155,6 +167,10 @@ class TlsBroker implements Broker {
       pauseOnConnect: false,
     })
     server.maxConnections = limits.sessionsMax
+    server.on('connection', (socket) => {
+      this.#connections.add(socket)
+      socket.once('close', () => this.#connections.delete(socket))
+    })
     server.on('drop', (socket) => {
       this.#refusals.note(new PeerError('SESSION_LIMIT', `over ${limits.sessionsMax} sessions`), {
         address: socket?.remoteAddress,
@@ -177,7 +193,7 @@ class TlsBroker implements Broker {
       peer.serial = certificate.serialNumber
       const concentrator = concentratorOf(certificate)
       peer.concentrator = concentrator
-      const fault = this.#options.revocationFault(certificate)
+      const fault = this.#revocationFault(certificate)
       if (fault !== undefined) throw fault
       this.#open(socket, { concentrator, certificate, peer })
     } catch (error) {
@@ -186,6 +202,10 @@ class TlsBroker implements Broker {
       socket.on('error', () => socket.destroy())
       socket.destroy()
     }
+  }
+
+  #revocationFault(certificate: X509Certificate): PeerError | undefined {
+    return chainRevocationFault(certificate, this.#authorities, this.#options.revocationFault)
   }
 
   #open(socket: TLSSocket, session: Session): void {
@@ -267,7 +287,8 @@ class TlsBroker implements Broker {
   #protocolFault(client: Client, error: NodeJS.ErrnoException): void {
     const session = this.#sessions.get(client.conn)
     // A line that broke, or a keep-alive that ran out, is no fault of the peer's making.
-    if (session === undefined || error instanceof PeerError || error.code !== undefined) return
+    const broke = error.code !== undefined || error.message === 'keep alive timeout'
+    if (session === undefined || error instanceof PeerError || broke) return
     this.#refusals.note(new PeerError('PACKET_MALFORMED', error.message), session.peer)
   }
 }

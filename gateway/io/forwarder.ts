@@ -1,7 +1,7 @@
 import { datagramHeaderOctets, encodeDatagram, symbolCount } from '../oneway/datagram.ts'
 import { dueAt, nextDue, Pace, type Waiting } from '../oneway/schedule.ts'
 import type { Outbox } from './outbox.ts'
-import type { Sender } from './sender.ts'
+import { type Sender, sendingMax } from './sender.ts'
 
 export interface ForwarderOptions {
   outbox: Outbox
@@ -15,6 +15,8 @@ export interface ForwarderOptions {
 const burstOctetsMax = 131_072
 /** A turn of sending, the shortest pause between two. */
 const turnMs = 2
+/** The longest: a clock that was set back must not put a pass off beyond what a timer can hold. */
+const idleMsMax = 60_000
 
 interface Current {
   batch: Waiting
@@ -30,6 +32,7 @@ export class Forwarder {
   #current: Current | undefined
   #timer: NodeJS.Timeout | undefined
   #hurry = false
+  #closed = false
   #drained: (() => void) | undefined
   /** batches whose first pass has left, since the start */
   delivered = 0
@@ -60,10 +63,12 @@ export class Forwarder {
   }
 
   close(): void {
+    this.#closed = true
     clearTimeout(this.#timer)
   }
 
   #schedule(afterMs: number = turnMs): void {
+    if (this.#closed) return
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#turn(), afterMs)
   }
@@ -82,8 +87,11 @@ export class Forwarder {
       this.#drained?.()
       return
     }
-    const dues = [...this.#waiting.values()].map((batch) => dueAt(batch, this.#options.passesAfterMs) ?? 0)
-    this.#schedule(Math.max(turnMs, Math.min(...dues) - Date.now()))
+    let pauseMs = idleMsMax
+    for (const batch of this.#waiting.values()) {
+      pauseMs = Math.min(pauseMs, (dueAt(batch, this.#options.passesAfterMs) ?? 0) - Date.now())
+    }
+    this.#schedule(Math.max(turnMs, pauseMs))
   }
 
   #next(): Current | undefined {
@@ -96,7 +104,7 @@ export class Forwarder {
   #sendSymbol(current: Current): boolean {
     const { outbox, sender, symbolOctets } = this.#options
     const { batch, object, symbol } = current
-    if (!this.#pace.take(symbolOctets + datagramHeaderOctets, Date.now())) return false
+    if (sender.sending >= sendingMax || !this.#pace.take(symbolOctets + datagramHeaderOctets, Date.now())) return false
     sender.send(encodeDatagram(object, { epoch: outbox.epoch, sequence: batch.sequence, symbolOctets, symbol }))
     current.symbol++
     if (current.symbol === symbolCount(object.length, symbolOctets)) this.#passDone(batch)

@@ -11,7 +11,7 @@ import {
   unlinkSync,
   writev,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { ConcentratorId } from '../model.ts'
 
@@ -66,7 +66,8 @@ const headOctets = 8
 /** A length beyond this is a torn or foreign record. */
 const bodyOctetsMax = 16 * 1024 * 1024
 const groupBuffersMax = 1_000 // under IOV_MAX
-const readWindowOctets = 4 * 1024 * 1024
+/** A stretch of the journal: long enough to share a commit, short enough that sending has its turn. */
+const readWindowOctets = 512 * 1024
 
 /** Our fault or the disk's: a record before the last segment's end does not check. The process must stop. */
 export class JournalCorrupt extends Error {
@@ -75,6 +76,7 @@ export class JournalCorrupt extends Error {
 
 export function openJournal(folder: string, limits: JournalLimits = journalDefaults): Journal {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
+  fsyncFolder(dirname(folder)) // a power cut must not take the folder with all that was acknowledged
   return new SegmentJournal(folder, limits)
 }
 

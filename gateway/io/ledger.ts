@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { encodeSeries, type SealedSeries } from '../codec/batch.ts'
-import type { PeerFault } from '../errors.ts'
+import { ConfigError, type PeerFault } from '../errors.ts'
 import type { ConcentratorId, Obis, Series, SystemTitle } from '../model.ts'
 import { dayOf, type Incoming, type MeterDay, mergeDay, secondsPerDay } from '../readings/meter-day.ts'
 import { openDatabase, transaction } from './database.ts'
@@ -19,8 +19,8 @@ export interface Ledger {
   readonly outbox: Outbox
   /** whether this very uplink was taken before: QoS 1 redelivers, and that is no replay attack */
   seen(concentrator: ConcentratorId, sequence: number, digest: Uint8Array): boolean
-  /** whether one channel more may be known: asked before a series is let in */
-  takesChannel(obis: Obis): boolean
+  /** whether one channel more may be known: asked before a series is let in. @param beside let in and not committed yet */
+  takesChannel(obis: Obis, beside: ReadonlySet<Obis>): boolean
   /** One transaction. @throws what the store says; then the process must stop */
   commit(effects: Effects): Applied
   quarantined(limit: number): Quarantined[]
@@ -55,12 +55,17 @@ export interface Applied {
   repeated: number
 }
 
-/** Uplinks remembered of each concentrator, the last ones by sequence: well above what it may have in flight. */
+/**
+ * Uplinks remembered of each concentrator: those whose sequence is within this of its last one's, on either side. Well
+ * above what it may have in flight, and bounded also when its sequence jumps or begins again.
+ */
 const uplinksRemembered = 1_024
 /** Frames in quarantine, the most; beyond, the oldest goes, and is counted. */
 export const quarantineMax = 100_000
 /** Channels (OBIS codes) of all meters together, the most. */
 const channelsMax = 4_096
+/** New ones that one push can bring. */
+const seriesChannelsMax = 64
 
 const schema = `
   CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -76,7 +81,10 @@ const schema = `
     detail TEXT NOT NULL, octets BLOB NOT NULL);
 `
 
-/** @param kek 32 octets, wraps the meters' keys at rest */
+/**
+ * @param kek 32 octets, wraps the meters' keys at rest
+ * @throws ConfigError when it is not the one that wrapped them: else every frame would end in quarantine
+ */
 export function openLedger(file: string, kek: Uint8Array): SqliteLedger {
   const database = openDatabase(file, schema + registrySchema + outboxSchema)
   database
@@ -84,7 +92,12 @@ export function openLedger(file: string, kek: Uint8Array): SqliteLedger {
       "INSERT OR IGNORE INTO state (name, value) VALUES ('position', 0), ('quarantined', 0), ('sealed', 0), ('epoch', ?)",
     )
     .run(randomInt(1, 2 ** 32 - 1))
-  return new SqliteLedger(database, kek)
+  const ledger = new SqliteLedger(database, kek)
+  if (!ledger.registry.opens()) {
+    ledger.close()
+    throw new ConfigError(["kekFile: not the key that the meters' keys are wrapped under"])
+  }
+  return ledger
 }
 
 export class SqliteLedger implements Ledger {
@@ -112,7 +125,7 @@ export class SqliteLedger implements Ledger {
     this.#sql = {
       seen: database.prepare('SELECT digest FROM uplink WHERE concentrator = ? AND sequence = ?'),
       remember: database.prepare('INSERT OR REPLACE INTO uplink (concentrator, sequence, digest) VALUES (?, ?, ?)'),
-      forget: database.prepare('DELETE FROM uplink WHERE concentrator = ? AND sequence <= ?'),
+      forget: database.prepare('DELETE FROM uplink WHERE concentrator = ? AND (sequence <= ? OR sequence > ?)'),
       counter: database.prepare('UPDATE meter SET counter = ? WHERE id = ?'),
       day: database.prepare('SELECT entries FROM meter_day WHERE day = ? AND meter = ? AND channel = ?'),
       putDay: database.prepare('INSERT OR REPLACE INTO meter_day (day, meter, channel, entries) VALUES (?, ?, ?, ?)'),
@@ -181,7 +194,7 @@ export class SqliteLedger implements Ledger {
   #remember({ uplinks }: Effects): void {
     for (const { concentrator, sequence, digest } of uplinks) {
       this.#sql.remember.run(concentrator, sequence, digest)
-      this.#sql.forget.run(concentrator, sequence - uplinksRemembered)
+      this.#sql.forget.run(concentrator, sequence - uplinksRemembered, sequence + uplinksRemembered)
     }
   }
 
@@ -227,8 +240,9 @@ export class SqliteLedger implements Ledger {
     return id
   }
 
-  takesChannel(obis: Obis): boolean {
-    return this.#channels.has(obis) || this.#channels.size < channelsMax
+  takesChannel(obis: Obis, beside: ReadonlySet<Obis>): boolean {
+    if (this.#channels.has(obis) || beside.has(obis)) return true
+    return this.#channels.size + beside.size + seriesChannelsMax <= channelsMax
   }
 }
 

@@ -79,6 +79,16 @@ export class Registry {
     this.#ready.clear()
   }
 
+  /** Whether the key-encryption key opens what is stored; an empty registry fits any. */
+  opens(): boolean {
+    const row = this.#database.prepare('SELECT ek FROM meter LIMIT 1').get() as { ek: Uint8Array } | undefined
+    try {
+      return row === undefined || this.#unwrap(row.ek).length > 0
+    } catch {
+      return false
+    }
+  }
+
   count(): number {
     return (this.#database.prepare('SELECT count(*) AS n FROM meter').get() as { n: number }).n
   }

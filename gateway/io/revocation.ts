@@ -1,18 +1,18 @@
 import type { X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import type { Logger } from 'pino'
-import { type Crl, parseCertificate, parseCrls } from '#pki/verify.ts'
+import { type Certificate, type Crl, PkiError, parseCertificate, parseCrls } from '#pki/verify.ts'
 import { ConfigError, PeerError } from '../errors.ts'
 
 /**
  * Which certificates are revoked, from the PKI's CRL bundle. The file is looked at every second: a new one counts from
- * then on, for live sessions too. One that cannot be read changes nothing and is an error in the log; one whose time has
- * run out admits nobody, since a silence of the PKI must not look like a clean record.
+ * then on, for live sessions too. One that cannot be read, or lacks a CA's list that was there, changes nothing and is an
+ * error in the log; one whose time has run out admits nobody, since a silence of the PKI must not look like a clean record.
  *
  * Node's own `crl` option is not used: it costs each handshake time in proportion to the list, and live sessions nothing.
  */
 export interface Revocation {
-  /** @returns why this certificate may not, or may no longer, speak */
+  /** @returns why this certificate may not, or may no longer, speak; the CA above it is to be asked about too */
   fault(certificate: X509Certificate): PeerError | undefined
   close(): void
 }
@@ -35,7 +35,11 @@ export function openRevocation({ file, log, onChange }: RevocationOptions): Revo
     if (now === seen) return
     seen = now
     try {
-      lists = load(file)
+      const next = load(file)
+      if (![...lists.keys()].every((issuer) => next.has(issuer))) {
+        throw new ConfigError([`tls.crlFile: ${file}: lacks the CRL of a CA that it had`])
+      }
+      lists = next
       log.info({
         event: 'crl.loaded',
         revoked: [...lists.values()].reduce((sum, { serials }) => sum + serials.size, 0),
@@ -47,14 +51,15 @@ export function openRevocation({ file, log, onChange }: RevocationOptions): Revo
   }
   const timer = setInterval(look, lookEveryMs)
   return {
-    fault: (certificate) => faultOf(lists, certificate) ?? faultOf(lists, certificate.issuerCertificate),
+    fault: (certificate) => faultOf(lists, certificate),
     close: () => clearInterval(timer),
   }
 }
 
-function faultOf(lists: ReadonlyMap<string, Crl>, certificate: X509Certificate | undefined): PeerError | undefined {
-  if (certificate === undefined) return undefined
-  const { issuer, serial } = parseCertificate(certificate.raw)
+function faultOf(lists: ReadonlyMap<string, Crl>, certificate: X509Certificate): PeerError | undefined {
+  const parsed = parse(certificate.raw)
+  if (parsed instanceof PeerError) return parsed
+  const { issuer, serial } = parsed
   const list = lists.get(hex(issuer))
   if (list === undefined) return new PeerError('REVOCATION_UNKNOWN', 'no CRL of its issuer')
   if (list.serials.has(serial)) return new PeerError('CERTIFICATE_REVOKED', 'revoked')
@@ -64,9 +69,21 @@ function faultOf(lists: ReadonlyMap<string, Crl>, certificate: X509Certificate |
   return undefined
 }
 
+/** TLS takes forms that we do not: such a certificate is refused, and the process goes on. */
+function parse(der: Uint8Array): Certificate | PeerError {
+  try {
+    return parseCertificate(der)
+  } catch (cause) {
+    if (!(cause instanceof PkiError)) throw cause
+    return new PeerError('CERTIFICATE_UNTRUSTED', cause.message, { cause })
+  }
+}
+
 function load(file: string): Map<string, Crl> {
   try {
-    return new Map(parseCrls(readFileSync(file, 'utf8')).map((crl) => [hex(crl.issuer), crl]))
+    const crls = parseCrls(readFileSync(file, 'utf8'))
+    if (crls.length === 0) throw new Error('no CRL in it')
+    return new Map(crls.map((crl) => [hex(crl.issuer), crl]))
   } catch (error) {
     throw new ConfigError([`tls.crlFile: ${file}: ${(error as Error).message}`])
   }

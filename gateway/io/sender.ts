@@ -9,8 +9,13 @@ export interface Sender {
   send(datagram: Uint8Array): void
   readonly sent: number
   readonly faults: number
+  /** handed to the kernel and not yet taken by it: the caller waits while it is `sendingMax` */
+  readonly sending: number
   close(): Promise<void>
 }
+
+/** Datagrams that wait for a line slower than the pace, the most. */
+export const sendingMax = 1_024
 
 /** @param host an IP address: nothing is looked up, since names would be answered from outside */
 export function openSender(host: string, port: number): Sender {
@@ -29,6 +34,9 @@ export function openSender(host: string, port: number): Sender {
     },
     get faults() {
       return faults
+    },
+    get sending() {
+      return pending
     },
     send(datagram) {
       pending++

@@ -29,11 +29,12 @@ export interface Datagram {
 
 export const datagramHeaderOctets = 40
 /** Largest symbol a link with jumbo frames takes. */
-export const symbolOctetsMax = 8_800
+export const symbolOctetsMax = 8_900
 /** Symbols of one object: SBN and ESI are 16 bits each, one block is used. */
 export const symbolsMax = 65_536
 
-const firstOctets = 0x10_c0_0a_00 // V=1, S=1, O=2 (64 bits), 10 words, codepoint 0
+/** V=1, S=1, O=2 (64 bits), 9 words (the FEC payload id is behind the LCT header), codepoint 0. @see RFC 5651, 5.1 */
+const firstOctets = 0x10_c0_09_00
 const extFti = 0x40_04
 /** IPv4 and UDP leave this much of a datagram's 65,535 octets. */
 const datagramOctetsMax = 65_507

@@ -1,4 +1,4 @@
-import { type Obis, unitWh } from '../model.ts'
+import { type Obis, releaseRule, unitWh } from '../model.ts'
 import { dayOf, type Entry, rescaled, secondsPerDay } from './meter-day.ts'
 
 /**
@@ -12,7 +12,10 @@ export interface ReleaseRules {
   sharePercentMax: number
 }
 
-export const releaseRules: ReleaseRules = { metersMin: 10, sharePercentMax: 15 }
+export const releaseRules: ReleaseRules = releaseRule
+
+/** What 64 bits hold. One meter with an absurd scaler reaches beyond, and must not stop the others' cells. */
+const sumMax = 2n ** 63n - 1n
 
 export type Quantity = 'import' | 'export'
 
@@ -28,7 +31,7 @@ export interface Cell {
   end: number
   outcome:
     | { state: 'released'; sum: bigint; scaler: number; meters: number }
-    | { state: 'withheld'; reason: 'FEW_METERS' | 'DOMINANT_METER' }
+    | { state: 'withheld'; reason: 'FEW_METERS' | 'DOMINANT_METER' | 'BEYOND_RANGE' }
 }
 
 interface Sum {
@@ -86,6 +89,7 @@ function plus(sum: Sum | undefined, entry: Entry): Sum {
 function outcome({ sum, largest, scaler, meters }: Sum, rules: ReleaseRules): Cell['outcome'] {
   if (meters < rules.metersMin) return { state: 'withheld', reason: 'FEW_METERS' }
   if (largest * 100n > sum * BigInt(rules.sharePercentMax)) return { state: 'withheld', reason: 'DOMINANT_METER' }
+  if (sum > sumMax) return { state: 'withheld', reason: 'BEYOND_RANGE' }
   return { state: 'released', sum, scaler, meters }
 }
 

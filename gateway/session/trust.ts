@@ -15,8 +15,31 @@ export function concentratorOf(certificate: Pick<X509Certificate, 'subjectAltNam
   return concentratorId(match[1]!)
 }
 
-/** Serial numbers that the issuing CA has revoked, upper-case hex as `X509Certificate.serialNumber` gives them. */
-export type RevokedSerials = ReadonlySet<string>
+/** Says of one certificate why it may not speak. */
+export type RevocationFault = (certificate: X509Certificate) => PeerError | undefined
+
+/**
+ * Why a certificate, or a CA above it, may not speak. TLS gives the peer's leaf alone and keeps the CAs that it was checked
+ * with, so they are sought among those that we know; where two fit, both must be good.
+ * @param authorities every issuing CA and root that a peer may come under
+ */
+export function chainRevocationFault(
+  certificate: X509Certificate,
+  authorities: readonly X509Certificate[],
+  faultOf: RevocationFault,
+): PeerError | undefined {
+  const fault = faultOf(certificate)
+  if (fault !== undefined) return fault
+  const issuers = authorities.filter((authority) => certificate.checkIssued(authority))
+  if (issuers.length === 0) return new PeerError('REVOCATION_UNKNOWN', 'its issuing CA is not known')
+  for (const issuer of issuers) {
+    if (issuer.checkIssued(issuer)) continue // a root: no list speaks of it
+    const others = authorities.filter((authority) => authority !== issuer)
+    const above = chainRevocationFault(issuer, others, faultOf)
+    if (above !== undefined) return above
+  }
+  return undefined
+}
 
 /** What TLS says of a client's certificate, by OpenSSL's names, in our words. @see X509_verify_cert_error_string(3) */
 export function certificateFault(opensslCode: string): PeerError['code'] {

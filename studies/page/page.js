@@ -1,7 +1,7 @@
 /** Fetches, chooses and shows. The address's fragment holds what is chosen, so that a view can be sent to a colleague. */
 import { drawCurve } from './curve.js'
 import { listenToPlot, showStudy } from './study.js'
-import { energy, longDay, plural, shortDay, unitFor } from './words.js'
+import { energy, longDay, plural, ruleClause, shortDay, unitFor } from './words.js'
 
 const refreshMilliseconds = 5_000
 /** small curves of other substations; any further one is a choice away */
@@ -10,7 +10,7 @@ const cardsMax = 12
 /** `day` empty: the latest, whichever that becomes. */
 const chosen = { substation: '', day: '', quantity: 'import' }
 /** what is on the page; a newer load makes an older one's answers void */
-const shown = { substations: '', load: 0, view: undefined }
+const shown = { answer: '', load: 0, view: undefined }
 let timer
 
 const at = (id) => document.getElementById(id)
@@ -41,13 +41,13 @@ async function getDay(substation, day, quantity) {
 async function refresh(anew) {
   const load = ++shown.load
   clearTimeout(timer)
-  if (anew) shown.substations = '' // so that a choice that failed to load is tried again
+  if (anew) shown.answer = '' // so that a choice that failed to load is tried again
   try {
-    const { substations } = await getJson('/v1/substations')
-    const text = JSON.stringify(substations)
-    if (load === shown.load && text !== shown.substations) await showAll(load, substations)
+    const answer = await getJson('/v1/substations')
+    const text = JSON.stringify(answer)
+    if (load === shown.load && text !== shown.answer) await showAll(load, answer)
     if (load !== shown.load) return
-    shown.substations = text
+    shown.answer = text
     at('freshness').textContent = `Checked ${new Date().toISOString().slice(11, 19)} UTC`
     document.body.classList.remove('stale')
   } catch (error) {
@@ -58,7 +58,8 @@ async function refresh(anew) {
   timer = setTimeout(refresh, refreshMilliseconds, false)
 }
 
-async function showAll(load, substations) {
+async function showAll(load, { rule, substations }) {
+  at('rule').textContent = ruleClause(rule)
   at('empty').hidden = substations.length > 0
   at('study').hidden = substations.length === 0
   if (substations.length === 0) return
@@ -71,7 +72,7 @@ async function showAll(load, substations) {
   if (load !== shown.load) return
   chosen.substation = substation.id
   showControls(substations, days, day)
-  showView(view)
+  showView({ ...view, rule })
   showCards(cards, substations.length)
 }
 

@@ -20,7 +20,7 @@ const hint = 'Point at the curve, or focus it and use the arrow keys, to read an
 /** what is drawn, for the cursor and for a new width */
 const drawn = { view: undefined, unit: undefined, geometry: undefined, place: undefined }
 
-/** @param view `{ substation, day, quantity, query, from, to, cells }` */
+/** @param view `{ substation, day, quantity, query, from, to, cells, rule }` */
 export function showStudy(view) {
   const released = view.cells.filter(({ state }) => state === 'released')
   const same = drawn.view?.substation === view.substation && drawn.view?.query.from === view.query.from
@@ -93,7 +93,7 @@ function showCursor(place) {
   const { view, unit, geometry } = drawn
   const cell = view?.cells[place]
   drawn.place = cell === undefined ? undefined : place
-  const words = cell === undefined ? hint : cellWords(cell, view.from, unit)
+  const words = cell === undefined ? hint : cellWords(cell, view, unit)
   at('readout').textContent = words
   at('plot').setAttribute('aria-valuenow', String(drawn.place ?? 0))
   at('plot').setAttribute('aria-valuetext', words)
@@ -102,7 +102,7 @@ function showCursor(place) {
   if (cell !== undefined) svg?.append(drawCursor(cell, geometry))
 }
 
-function showWithheld({ cells, from }) {
+function showWithheld({ cells, from, rule }) {
   const runs = runsOf(cells).filter(({ first }) => first.state === 'withheld')
   const withheld = cells.filter(({ state }) => state === 'withheld')
   at('withheld-summary').textContent = summary(cells.length, withheld.length)
@@ -113,7 +113,11 @@ function showWithheld({ cells, from }) {
       const count = withheld.filter((cell) => cell.reason === reason).length
       const item = document.createElement('li')
       const why = document.createElement('p')
-      why.append(tag('strong', plural(count, 'interval')), ` because ${reasonClause(reason)} `, tag('code', reason))
+      why.append(
+        tag('strong', plural(count, 'interval')),
+        ` because ${reasonClause(reason, rule)} `,
+        tag('code', reason),
+      )
       item.append(swatch(reason), why, tag('span', `Ending ${stretches(of, from)}`))
       return item
     }),

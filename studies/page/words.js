@@ -2,17 +2,23 @@
 
 const secondsPerDay = 86_400
 
-/** Why a cell is withheld, as a clause after "because". */
 const reasonClauses = {
-  FEW_METERS: 'fewer than 10 meters contributed',
-  DOMINANT_METER: 'one meter held more than 15 % of the sum',
+  FEW_METERS: ({ metersMin }) => `fewer than ${plural(metersMin, 'meter')} contributed`,
+  DOMINANT_METER: ({ sharePercentMax }) => `one meter held more than ${number(sharePercentMax)} % of the sum`,
+  BEYOND_RANGE: () => 'the sum is beyond the range that is kept',
 }
 
-export function reasonClause(reason) {
-  return reasonClauses[reason] ?? 'the gateway gave a reason that this page does not know'
+/** Why a cell is withheld, as a clause after "because". @param rule as the API tells it */
+export function reasonClause(reason, rule) {
+  return reasonClauses[reason]?.(rule) ?? 'the gateway gave a reason that this page does not know'
 }
 
-const reasonLabels = { FEW_METERS: 'few meters', DOMINANT_METER: 'a meter dominates' }
+/** What a cell needs to be released, as a clause after "those that". */
+export function ruleClause({ metersMin, sharePercentMax }) {
+  return `at least ${plural(metersMin, 'meter')} contribute to with none holding more than ${number(sharePercentMax)}\u00a0% of the sum`
+}
+
+const reasonLabels = { FEW_METERS: 'few meters', DOMINANT_METER: 'a meter dominates', BEYOND_RANGE: 'beyond range' }
 
 /** The same in as few words as a table or a drawing holds. */
 export function reasonLabel(reason) {
@@ -63,10 +69,10 @@ export function range(values) {
   return min === max ? number(min) : `${number(min)} to ${number(max)}`
 }
 
-/** What a screen reader and the line under the curve say of one cell. */
-export function cellWords(cell, from, unit) {
+/** What a screen reader and the line under the curve say of one cell. @param view its day */
+export function cellWords(cell, { from, rule }, unit) {
   const time = `Interval ending ${clock(cell.end, from)}`
-  if (cell.state === 'withheld') return `${time}: withheld, ${reasonClause(cell.reason)}`
+  if (cell.state === 'withheld') return `${time}: withheld, ${reasonClause(cell.reason, rule)}`
   return `${time}: ${energy(cell.wh, unit)} from ${plural(cell.meters, 'meter')}`
 }
 

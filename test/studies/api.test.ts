@@ -1,9 +1,11 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import fc from 'fast-check'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
 import { pino } from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
+import { defaultZonesFile, parseZones } from '#dmz-config/zones.ts'
+import { releaseRule } from '#gateway/model.ts'
 import { createApi } from '#studies/api.ts'
 import { limits } from '#studies/limits.ts'
 import { statusOf } from '#studies/refusal.ts'
@@ -11,16 +13,20 @@ import { ReleasedStore } from '#studies/store.ts'
 import { Released, seconds } from './released.ts'
 
 const log = pino({ level: 'silent' })
+const drawn = parseZones(readFileSync(defaultZonesFile, 'utf8')).conduits.studies.limits
 const open: { api: FastifyInstance; store: ReleasedStore; released: Released }[] = []
 
 /** A service over `released`, on a clock that stands unless it is turned. */
-function serve(released: Released): {
+function serve(
+  released: Released,
+  conduit: { connectionsMax: number; requestsPerSecondMax: number } = drawn,
+): {
   get: (url: string, more?: InjectOptions) => Promise<LightMyRequestResponse>
   clock: { now: number }
 } {
   const store = new ReleasedStore(released.path)
   const clock = { now: 0 }
-  const api = createApi({ store, credentials: undefined, names: ['localhost'], log, now: () => clock.now })
+  const api = createApi({ store, credentials: undefined, names: ['localhost'], log, now: () => clock.now, ...conduit })
   open.push({ api, store, released })
   return { get: (url, more = {}) => api.inject({ method: 'GET', url, ...more }), clock }
 }
@@ -51,6 +57,7 @@ describe('substations', () => {
     expect(answer.statusCode).toBe(200)
     const north = { id: 'north-1', days: 1, released: 1, withheld: 2 }
     expect(answer.json()).toEqual({
+      rule: releaseRule,
       substations: [{ ...north, firstEnd: '2026-01-12T12:00:00Z', lastEnd: '2026-01-12T12:15:00Z' }],
     })
   })
@@ -58,7 +65,7 @@ describe('substations', () => {
   test('before the file exists every list is empty, and it is picked up when it appears', async () => {
     const released = new Released()
     const { get } = serve(released)
-    expect((await get('/v1/substations')).json()).toEqual({ substations: [] })
+    expect((await get('/v1/substations')).json()).toEqual({ rule: releaseRule, substations: [] })
     expect((await get('/v1/health')).json()).toEqual({ status: 'ok', released: 'absent' })
     expect((await get('/v1/demand?substation=north-1')).statusCode).toBe(404)
     const tableless = new DatabaseSync(released.path)
@@ -290,6 +297,26 @@ describe('refusals', () => {
     expect((await get('/v1/health', { remoteAddress: '127.0.0.2' })).statusCode).toBe(200)
     clock.now += Number(refused.headers['retry-after'])
     expect((await get('/v1/health')).statusCode).toBe(200)
+  })
+
+  test('all clients together pass no more than the conduit allows in any one second, bad URLs and all', async () => {
+    const { get, clock } = serve(twoCells(), { connectionsMax: 5, requestsPerSecondMax: 3 })
+    const from = async (host: number, url = '/v1/health'): Promise<number> =>
+      (await get(url, { remoteAddress: `127.0.0.${host}` })).statusCode
+    expect([await from(1), await from(2, '/%zz')]).toEqual([200, 400])
+    clock.now = 0.9
+    expect([await from(3), await from(4), await from(5, '/%zz')]).toEqual([200, 429, 429])
+    clock.now = 1
+    expect([await from(4), await from(5), await from(6)]).toEqual([200, 200, 429])
+    clock.now = 1.5
+    expect((await get('/v1/health')).headers['retry-after']).toBe('1')
+    clock.now = 1.9
+    expect([await from(4), await from(5)]).toEqual([200, 429])
+  })
+
+  test('one address alone cannot use up what the committed zones file allows to all', () => {
+    expect(limits.burst).toBeLessThan(drawn.requestsPerSecondMax)
+    expect(limits.ratePerSecond).toBeLessThan(limits.burst)
   })
 
   test('a file that is no database is 503 and says nothing of itself', async () => {

@@ -1,18 +1,20 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { ConfigError } from '#gateway/errors.ts'
-import { parseStudiesConfig, readStudiesConfig } from '#studies/config.ts'
+import { parseStudiesConfig } from '#studies/config.ts'
 import { startStudies } from '#studies/main.ts'
+import { Released } from './released.ts'
 
-const good = { host: '127.0.0.1', port: 0, released: 'data/released.sqlite' }
 const tls = { keyFile: 'key.pem', certificateFile: 'cert.pem' }
+const local = { zonesFile: 'zones.json', loopback: { studies: 0 }, released: 'data/released.sqlite' }
+const site = { zonesFile: 'zones.json', tls, released: 'data/released.sqlite' }
+const log = pino({ level: 'silent' })
 
-function faultsOf(act: () => unknown): readonly string[] {
+function faultsOf(text: string): readonly string[] {
   try {
-    act()
+    parseStudiesConfig(text, '/')
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
     throw error
@@ -22,64 +24,96 @@ function faultsOf(act: () => unknown): readonly string[] {
 
 describe('studies configuration', () => {
   test('loopback needs no certificate; paths start from the folder of the file', () => {
-    expect(parseStudiesConfig({ ...good, zones: 'zones.json' }, '/etc/ami')).toEqual({
-      host: '127.0.0.1',
-      port: 0,
-      names: ['localhost', '127.0.0.1', '[::1]'],
+    expect(parseStudiesConfig(JSON.stringify(local), '/etc/ami')).toEqual({
+      zonesFile: '/etc/ami/zones.json',
+      loopback: { studies: 0 },
       released: '/etc/ami/data/released.sqlite',
+      names: undefined,
       tls: undefined,
     })
   })
 
-  test('another address with a certificate takes its own name, or those it is given', () => {
-    const config = parseStudiesConfig({ ...good, host: 'fd00::7', tls }, '/etc/ami')
-    expect(config.names).toEqual(['[fd00::7]'])
-    expect(config.tls).toEqual({ keyFile: '/etc/ami/key.pem', certificateFile: '/etc/ami/cert.pem' })
-    expect(parseStudiesConfig({ ...good, host: '::', names: ['Studies.Example'], tls }, '/').names).toEqual([
-      'studies.example',
-    ])
+  test('a site has a certificate, and its names in lower case', () => {
+    const text = JSON.stringify({ ...site, names: ['Studies.Example', '[2001:DB8::7]'] })
+    const { loopback, names, tls } = parseStudiesConfig(text, '/etc/ami')
+    expect(loopback).toBeUndefined()
+    expect(names).toEqual(['studies.example', '[2001:db8::7]'])
+    expect(tls).toEqual({ keyFile: '/etc/ami/key.pem', certificateFile: '/etc/ami/cert.pem' })
   })
 
+  const badNames = 'names: 1 to 32 of a host name or an address, without port'
   test.each([
-    [null, ['studies: a JSON object']],
-    [[], ['studies: a JSON object']],
-    [{ ...good, hots: 1 }, ['hots: unknown key']],
-    [{ ...good, host: 'studies.example', tls }, ['host: an IP address or localhost']],
-    [{ ...good, port: '80' }, ['port: 0 to 65535']],
-    [{ ...good, port: 65_536 }, ['port: 0 to 65535']],
-    [{ ...good, released: '' }, ['released: a path']],
-    [{ ...good, zones: 5 }, ['zones: a path']],
-    [{ ...good, names: [] }, ['names: a list of 1 to 32 host names']],
-    [{ ...good, names: ['a b'] }, ['names: a list of 1 to 32 host names']],
-    [{ ...good, host: '10.0.0.1' }, ['tls: required unless host is loopback']],
-    [{ ...good, host: '0.0.0.0', tls }, ['names: required, 0.0.0.0 is no name to ask for']],
-    [{ ...good, tls: 'x' }, ['tls: an object']],
-    [{ ...good, tls: { keyFile: 'a', pin: 1 } }, ['tls.pin: unknown key', 'tls.certificateFile: a path']],
+    [null, ['configuration: an object', 'zonesFile: a path', 'released: a path', 'tls: required without loopback']],
+    [{ ...local, host: '127.0.0.1' }, ['host: no such key']],
+    [{ ...local, port: 8080 }, ['port: no such key']],
+    [{ ...local, zones: 'zones.json' }, ['zones: no such key']],
+    [{ ...local, zonesFile: 5 }, ['zonesFile: a path']],
+    [{ ...local, released: '' }, ['released: a path']],
+    [{ ...local, loopback: {} }, ['loopback.studies: a whole number, 0 to 65535']],
+    [{ ...local, loopback: { studies: 65_536 } }, ['loopback.studies: a whole number, 0 to 65535']],
     [
-      { port: 1.5, extra: 0 },
-      ['extra: unknown key', 'host: an IP address or localhost', 'port: 0 to 65535', 'released: a path'],
+      { ...local, loopback: { studies: '80', uplink: 1 } },
+      ['loopback.studies: a whole number, 0 to 65535', 'loopback.uplink: no such key'],
+    ],
+    [{ ...local, tls }, ['tls: not with loopback, which is plain HTTP']],
+    [{ ...local, names: [] }, [badNames]],
+    [{ ...local, names: ['a b'] }, [badNames]],
+    [{ ...local, names: ['a', 5] }, [badNames]],
+    [{ ...local, names: ['studies.example:8443'] }, [badNames]],
+    [{ ...local, names: Array.from({ length: 33 }, (_, i) => `h${i}`) }, [badNames]],
+    [{ ...local, names: 'studies.example' }, [badNames]],
+    [{ ...site, tls: undefined }, ['tls: required without loopback']],
+    [{ ...site, tls: { keyFile: 'a', pin: 1 } }, ['tls.certificateFile: a path', 'tls.pin: no such key']],
+    [
+      { loopback: { studies: 1.5 }, extra: 0, names: [], tls: {} },
+      [
+        'zonesFile: a path',
+        'loopback.studies: a whole number, 0 to 65535',
+        'released: a path',
+        badNames,
+        'tls.keyFile: a path',
+        'tls.certificateFile: a path',
+        'tls: not with loopback, which is plain HTTP',
+        'extra: no such key',
+      ],
     ],
   ])('%j: every fault at once', (value, faults) => {
-    expect(faultsOf(() => parseStudiesConfig(value, '/')).toSorted()).toEqual(faults.toSorted())
+    expect(faultsOf(JSON.stringify(value))).toEqual(faults)
   })
 
-  test('a file that is missing or no JSON is a configuration fault', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'studies-'))
-    const path = join(folder, 'studies.json')
-    expect(faultsOf(() => readStudiesConfig(path))).toEqual([expect.stringContaining('ENOENT')])
-    writeFileSync(path, '{')
-    expect(faultsOf(() => readStudiesConfig(path))).toEqual([expect.stringContaining('JSON')])
-    rmSync(folder, { recursive: true })
+  test('what is no JSON is a configuration fault', () => {
+    expect(faultsOf('{')).toEqual([expect.stringMatching(/^configuration: not JSON/)])
+  })
+})
+
+describe('starting with', () => {
+  const starting = (file: string): Promise<unknown> => startStudies(file, log)
+
+  test('a file that is missing, or a zones file that is missing or faulty, is a configuration fault', async () => {
+    using released = new Released()
+    await expect(starting(join(released.folder, 'none.json'))).rejects.toThrow(
+      /^configuration: cannot read .* \(ENOENT\)$/,
+    )
+    const config = released.configure({ zonesFile: 'zones.json' })
+    await expect(starting(config)).rejects.toThrow(/^zonesFile: cannot read .* \(ENOENT\)$/)
+    writeFileSync(join(released.folder, 'zones.json'), '{}')
+    await expect(starting(config)).rejects.toThrow(/^zones: missing\nhosts: missing\nconduits: missing$/)
   })
 
-  test('a certificate that cannot be read, or a port that is taken, is a configuration fault at the start', async () => {
-    const log = pino({ level: 'silent' })
-    const config = parseStudiesConfig({ ...good, tls }, '/nowhere')
-    await expect(startStudies({ config, log })).rejects.toThrow(ConfigError)
-    const first = await startStudies({ config: parseStudiesConfig(good, '/nowhere'), log })
-    const port = Number(new URL(first.address).port)
-    const second = startStudies({ config: parseStudiesConfig({ ...good, port }, '/nowhere'), log })
-    await expect(second).rejects.toThrow(/EADDRINUSE/)
+  test('a conduit that is not enabled serves nobody', async () => {
+    using released = new Released()
+    const zonesFile = released.zones(({ conduits }) => (conduits.studies.enabled = false))
+    const file = released.configure({ zonesFile })
+    await expect(starting(file)).rejects.toThrow(new ConfigError(['zonesFile: its conduit studies is not enabled']))
+  })
+
+  test('a certificate that cannot be read, or a port that is taken, is a configuration fault', async () => {
+    using released = new Released()
+    await expect(starting(released.configure({ loopback: undefined, tls }))).rejects.toThrow(/^tls: ENOENT/)
+    const first = await startStudies(released.configure(), log)
+    const taken = released.configure({ loopback: { studies: Number(new URL(first.address).port) } })
+    await expect(starting(taken)).rejects.toThrow(/^loopback: .*EADDRINUSE/)
+    await expect(starting(taken)).rejects.toThrow(ConfigError)
     await first.close()
   })
 })

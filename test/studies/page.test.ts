@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { pino } from 'pino'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { parseStudiesConfig } from '#studies/config.ts'
+import { releaseRule } from '#gateway/model.ts'
 import { type Studies, startStudies } from '#studies/main.ts'
 import { Released, seconds, streetDay } from './released.ts'
 
@@ -31,8 +31,7 @@ describe.skipIf(skipped)(skipped ? `page (skipped: no ${executablePath})` : 'pag
 
   beforeEach(async () => {
     released = new Released().create()
-    const config = parseStudiesConfig({ host: '127.0.0.1', port: 0, released: released.path }, '/')
-    studies = await startStudies({ config, log: pino({ level: 'silent' }) })
+    studies = await startStudies(released.configure(), pino({ level: 'silent' }))
   })
 
   afterEach(async () => {
@@ -92,6 +91,31 @@ describe.skipIf(skipped)(skipped ? `page (skipped: no ${executablePath})` : 'pag
       /4 intervals because fewer than 10 meters contributed FEW_METERS\s+Ending 23:15 to 24:00/,
     )
     expect(await page.locator('#facts').innerText()).toMatch(/Contributing meters\s+62 to 64\s+in an interval/)
+  })
+
+  test('the rule in its words is the one that the API tells, not one of its own', async () => {
+    released.close(street, day, streetDay(street, day, { meters: 64, reason: gaps }))
+    const page = await open('')
+    const { metersMin, sharePercentMax } = releaseRule
+    expect(await page.locator('footer').innerText()).toContain(
+      `at least ${metersMin} meters contribute to with none holding more than ${sharePercentMax}\u00a0%`,
+    )
+    await page.route('**/v1/substations*', async (route) => {
+      const response = await route.fetch()
+      await route.fulfill({
+        response,
+        json: { ...(await response.json()), rule: { metersMin: 23, sharePercentMax: 7 } },
+      })
+    })
+    await page.clock.runFor(5_000)
+    await page.locator('footer', { hasText: 'at least 23 meters contribute' }).waitFor()
+    expect(await page.locator('#rule').innerText()).toMatch(/none holding more than 7\s% of the sum$/)
+    const reasons = page.locator('#withheld-reasons')
+    await reasons.filter({ hasText: 'fewer than 23 meters contributed' }).waitFor()
+    expect(await reasons.innerText()).toContain('one meter held more than 7 % of the sum')
+    await page.locator('#plot').focus()
+    await page.keyboard.press('End')
+    expect(await page.locator('#readout').innerText()).toMatch(/withheld, fewer than 23 meters contributed$/)
   })
 
   test('a substation with too few meters shows no line and no number at all', async () => {

@@ -1,7 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { fileURLToPath } from 'node:url'
+import { defaultZonesFile } from '#dmz-config/zones.ts'
 import { releasedSchema } from '#studies/schema.ts'
 
 /** A cell as the gateway would write it; what is absent is NULL. */
@@ -14,6 +16,13 @@ export interface Row {
   scaler?: number
   meters?: number
   state?: 'released' | 'withheld'
+}
+
+/** What tests change of a zones file. */
+export interface ZonesJson {
+  zones: { dmz: { networks: string[] } }
+  hosts: { gateway: { addresses: string[] } }
+  conduits: { studies: { enabled: boolean; port: number; limits: Record<string, number> } }
 }
 
 /** The gateway's side of the contract: a released.sqlite in a folder of its own. */
@@ -44,6 +53,26 @@ export class Released implements Disposable {
     this.database.prepare('INSERT INTO day VALUES (?, ?, ?)').run(substation, day, seconds(day) + 86_700)
     this.database.exec('COMMIT')
     return this
+  }
+
+  /** A configuration file beside it: on loopback, any free port; `settings` replace, and `undefined` takes away. */
+  configure(settings: object = {}): string {
+    const zonesFile = fileURLToPath(defaultZonesFile)
+    const config = { zonesFile, loopback: { studies: 0 }, released: 'released.sqlite', ...settings }
+    return this.#write('studies.json', config)
+  }
+
+  /** A zones file beside it: the committed one but for what `change` does to it. */
+  zones(change: (zones: ZonesJson) => void): string {
+    const zones = JSON.parse(readFileSync(defaultZonesFile, 'utf8')) as ZonesJson
+    change(zones)
+    return this.#write('zones.json', zones)
+  }
+
+  #write(name: string, value: object): string {
+    const path = join(this.folder, name)
+    writeFileSync(path, JSON.stringify(value))
+    return path
   }
 
   [Symbol.dispose](): void {
