@@ -57,7 +57,7 @@ async function demo(
   { durationSeconds, json }: { durationSeconds: number | undefined; json: boolean },
 ): Promise<number> {
   const began = performance.now()
-  const signal = untilSignal()
+  const signal = untilSignal().then(() => undefined)
   say(json, 'making keys, certificates and a fleet …')
   const layout = await layOut(folder, asked)
   const parts = await start(layout)
@@ -72,7 +72,8 @@ async function demo(
   ended.abort()
   await shown
   if (first !== undefined) {
-    await Promise.all(Object.values(parts).map((child) => child.stop()))
+    for (const child of Object.values(parts)) child.kill() // one is gone: there is nothing to end cleanly
+    await Promise.all(Object.values(parts).map((child) => child.ended))
     throw new Error(`${first.child.name} ended with ${first.code}: ${first.child.complaint}`)
   }
   say(json, 'draining …')

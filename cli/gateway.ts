@@ -80,9 +80,10 @@ function listQuarantine(configFile: string, { limit, json }: { limit: number; js
 }
 
 async function serve(configFile: string): Promise<number> {
+  const signal = untilSignal()
   const log = openLog('gateway')
   const gateway = await startGateway(configFile, log)
-  untilSignal().then(() => gateway.stop())
+  signal.then(() => gateway.stop())
   const code = await gateway.ended
   if (code !== 0) process.exit(code) // a pipeline that failed must not keep the process alive
   return code

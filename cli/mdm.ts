@@ -17,8 +17,9 @@ async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args, { config: { type: 'string' } })
   if (positionals.length !== 1 || positionals[0] !== 'receive') throw new UsageError("mdm: 'receive' is its one verb")
   if (values.config === undefined) throw new UsageError('mdm receive: --config FILE is required')
+  const signal = untilSignal()
   const mdm = await startMdm(values.config, openLog('mdm'))
-  await untilSignal()
+  await signal
   await mdm.stop()
   return 0
 }

@@ -52,8 +52,9 @@ async function prepare(values: Values): Promise<number> {
 }
 
 async function simulate(configFile: string): Promise<number> {
+  const signal = untilSignal()
   const simulator = startSimulator(configFile, openLog('simulator'))
-  untilSignal().then(() => simulator.stop())
+  signal.then((why) => (why === 'asked' ? simulator.stop() : process.exit(1))) // for a dead parent nobody waits
   const { sent, acked } = await simulator.ended
   return sent === acked ? 0 : 1
 }

@@ -1,6 +1,7 @@
 import { startStudies } from '#studies/main.ts'
 import { type Command, parse, UsageError } from './command.ts'
 import { openLog } from './log.ts'
+import { untilSignal } from './signals.ts'
 
 const help = `ami studies: released, anonymous demand for researchers, as an HTTP API and a page
 
@@ -23,14 +24,12 @@ async function run(args: readonly string[]): Promise<number> {
   if (values.config === undefined) throw new UsageError('studies: --config FILE is required')
   if (positionals.length > 0) throw new UsageError(`studies: no argument '${positionals[0]}'`)
   const log = openLog('studies')
-  const asked = new Promise<NodeJS.Signals>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, resolve)
-  })
+  const signal = untilSignal()
   const studies = await startStudies(values.config, log)
   log.info({ event: 'studies.listening', address: studies.address })
-  const signal = await asked
+  await signal
   await studies.close()
-  log.info({ event: 'studies.closed', signal })
+  log.info({ event: 'studies.closed' })
   return 0
 }
 

@@ -88,7 +88,9 @@ function parseJson(octets: Buffer): unknown {
 
 function trusted(file: string): Uint8Array[] {
   try {
-    return certificatesFromPem(read(file).toString('utf8'))
+    const roots = certificatesFromPem(read(file).toString('utf8'))
+    if (roots.length === 0) throw new ConfigError([`--trust: ${file}: no certificate in it`])
+    return roots
   } catch (error) {
     if (!(error instanceof PkiError)) throw error
     throw new ConfigError([`--trust: ${file}: ${error.message}`])

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { encodeSealedBatch } from './codec/batch.ts'
+import { batchOctetsMax, encodeSealedBatch } from './codec/batch.ts'
 import { ConfigError, type PeerFault } from './errors.ts'
 import { intake } from './intake.ts'
 import { type AcceleratedClock, type Clock, openClock } from './io/clock.ts'
@@ -206,6 +206,11 @@ class Pipeline {
       const signature = await this.#signer.sign(header)
       const sequence = head.sequence + 1
       const octets = encodeSealedBatch({ header, signature, series })
+      if (octets.length > batchOctetsMax) {
+        throw new ConfigError([
+          `tls.crlFile: too long: a batch with it has ${octets.length} octets, limit ${batchOctetsMax}`,
+        ])
+      }
       outbox.seal(waiting, { sequence, digest: headerDigest(header), sealedAtMs, octets })
       this.#forwarder.add({ sequence, sealedAtMs, passesDone: 0 })
     }

@@ -48,7 +48,9 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
 
 function trusted(file: string): Uint8Array[] {
   try {
-    return certificatesFromPem(read('trustFile', file))
+    const roots = certificatesFromPem(read('trustFile', file))
+    if (roots.length === 0) throw new ConfigError([`trustFile: ${file}: no certificate in it`])
+    return roots
   } catch (error) {
     if (!(error instanceof PkiError)) throw error
     throw new ConfigError([`trustFile: ${file}: ${error.message}`])

@@ -23,6 +23,8 @@ export interface ReceiverOptions {
 export interface Receiver {
   readonly port: number
   status(): ReceiverStatus
+  /** resolves when everything that has come whole is verified and stored */
+  idle(): Promise<void>
   /** finishes what has come whole */
   close(): Promise<void>
 }
@@ -106,6 +108,10 @@ class UdpReceiver implements Receiver {
       return { epoch, highest: received.highest, gaps: received.gaps().slice(0, gapsNamedMax) }
     })
     return { ...this.#counts, refused: this.#refused, streams, lagMs: this.#lagMs }
+  }
+
+  idle(): Promise<void> {
+    return this.#work
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,10 @@
-import { type BatchHeader, decodeHeader, decodeSeries, type SealedSeries } from '#gateway/codec/batch.ts'
+import {
+  type BatchHeader,
+  decodeHeader,
+  decodeSealedBatch,
+  decodeSeries,
+  type SealedSeries,
+} from '#gateway/codec/batch.ts'
 import { PeerError } from '#gateway/errors.ts'
 import { inclusionProof, provesInclusion } from '#gateway/oneway/merkle.ts'
 import { type OpenedBatch, openBatch } from '#gateway/oneway/seal.ts'
@@ -12,7 +18,8 @@ export interface VerifiedBatch extends OpenedBatch {
 }
 
 /**
- * A batch from its octets, believed only when all of it holds: form, root, signature, the signer's chain and its standing.
+ * A batch from its octets, believed only when all of it holds: signature, the signer's chain and its standing, root, form.
+ * The signature comes first: anybody on the line can make a batch that costs much to take apart, and only we one that is signed.
  * @param roots DER @param nowSeconds by the verifier's clock
  * @throws PeerError `BATCH_MALFORMED`, `BATCH_ROOT`, `BATCH_SIGNATURE`
  */
@@ -21,9 +28,8 @@ export async function verifyBatch(
   roots: readonly Uint8Array[],
   nowSeconds: number,
 ): Promise<VerifiedBatch> {
-  const opened = openBatch(octets)
-  const { signer, signedAt } = await checkSignature(opened.batch, roots, nowSeconds)
-  return { ...opened, signer, signedAt }
+  const { signer, signedAt } = await checkSignature(decodeSealedBatch(octets), roots, nowSeconds)
+  return { ...openBatch(octets), signer, signedAt }
 }
 
 /** Which reading: of which meter, channel and interval. */

@@ -12,8 +12,6 @@ export interface SessionOptions {
   key: Buffer
   certificate: Buffer
   onAcknowledged: (uplink: SimulatedUplink) => void
-  /** asked before an uplink leaves for the first time */
-  onSent: (uplink: SimulatedUplink) => void
 }
 
 /** Publishes that may wait for their acknowledgement at one time. */
@@ -27,6 +25,8 @@ export class Session {
   readonly #client: MqttClient
   readonly #held: SimulatedUplink[] = []
   #inFlight = 0
+  /** what was in flight when the line broke has been sent again and acknowledged: new uplinks may follow */
+  #open = false
   #idle: (() => void) | undefined
 
   constructor(options: SessionOptions) {
@@ -50,6 +50,15 @@ export class Session {
     this.#client = connect(connection)
     // A line that breaks is what reconnecting is for; what is held is kept.
     this.#client.on('error', () => {})
+    this.#client.on('close', () => {
+      this.#open = false
+    })
+    // The client first sends again what it had in flight, one by one and in order, and says `connect` when that is done. A
+    // new uplink in between would overtake: the gateway would take the invocation counters behind it for replays.
+    this.#client.on('connect', () => {
+      this.#open = true
+      this.#send()
+    })
   }
 
   get connected(): boolean {
@@ -61,9 +70,9 @@ export class Session {
     return this.#held.length + this.#inFlight
   }
 
-  /** @returns false when it holds all it can: the caller waits */
+  /** Takes more than `heldMax` when it holds nothing: a long history. @returns false when it holds all it can: the caller waits */
   offer(uplinks: readonly SimulatedUplink[]): boolean {
-    if (this.waiting + uplinks.length > heldMax) return false
+    if (this.waiting > 0 && this.waiting + uplinks.length > heldMax) return false
     this.#held.push(...uplinks)
     this.#send()
     return true
@@ -79,21 +88,15 @@ export class Session {
   }
 
   #send(): void {
-    while (this.#inFlight < windowMax && this.#held.length > 0) {
-      const uplink = this.#held.shift()!
+    while (this.#open && this.#inFlight < windowMax && this.#held.length > 0) {
       this.#inFlight++
-      this.#options.onSent(uplink)
-      this.#publish(uplink)
+      this.#publish(this.#held.shift()!)
     }
   }
 
-  /** The client itself sends again after a reconnect; an error here means that it gave up, and we do not. */
   #publish(uplink: SimulatedUplink): void {
     this.#client.publish(`ami/v1/${this.#options.id}/up`, Buffer.from(uplink.octets), { qos: 1 }, (error) => {
-      if (error) {
-        if (!this.#client.disconnecting) setTimeout(() => this.#publish(uplink), reconnectMs)
-        return
-      }
+      if (error) return // the client is closing: it stays unacknowledged
       this.#inFlight--
       this.#options.onAcknowledged(uplink)
       this.#send()

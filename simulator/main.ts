@@ -21,7 +21,7 @@ export interface Simulator {
 export interface SimulatorStatus {
   concentrators: number
   connected: number
-  /** readings that left for the first time, and that were acknowledged */
+  /** readings that were given to a session to be sent, and that were acknowledged */
   sent: number
   acked: number
   /** uplinks not yet acknowledged */
@@ -114,10 +114,22 @@ class Run {
   async #pushAll(intervals: readonly number[]): Promise<void> {
     for (const { concentrator, session } of this.#members) {
       const uplinks = concentrator.push(intervals, Date.now())
-      while (!session.offer(uplinks)) await sleep(fullPauseMs)
+      if (!(await this.#offer(session, uplinks))) return
+      this.#counts.sent += uplinks.reduce((sum, { readings }) => sum + readings, 0)
       await new Promise((turn) => setImmediate(turn)) // a large fleet's sockets have their turn
     }
     this.#span = [this.#span[0], intervals.at(-1)! + this.#source.intervalSeconds]
+  }
+
+  /** @returns false when it was told to stop and a full concentrator found no room in the time that the end may take */
+  async #offer(session: Session, uplinks: readonly SimulatedUplink[]): Promise<boolean> {
+    let waitedMs = 0
+    while (!session.offer(uplinks)) {
+      if (waitedMs >= drainMsMax) return false
+      await sleep(fullPauseMs)
+      waitedMs = this.#stopped.signal.aborted ? waitedMs + fullPauseMs : 0
+    }
+    return true
   }
 
   #intervals(from: number, to: number): number[] {
@@ -154,9 +166,6 @@ class Run {
       trust: read('trustFile', trustFile),
       key: read('fleet', join(fleet, 'concentrators', `${id}.key.pem`)),
       certificate: read('fleet', join(fleet, 'concentrators', `${id}.chain.pem`)),
-      onSent: (uplink) => {
-        this.#counts.sent += uplink.readings
-      },
       onAcknowledged: (uplink) => this.#acknowledged(id, uplink),
     })
   }

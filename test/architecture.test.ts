@@ -39,7 +39,16 @@ const rules: readonly { folder: string; may: readonly string[] }[] = [
   { folder: 'pki/', may: ['pki/', 'package', 'node:'] },
   {
     folder: 'simulator/',
-    may: ['simulator/', 'pki/', 'gateway/codec/', 'gateway/errors', 'gateway/fields', 'gateway/model', 'package', 'node:'],
+    may: [
+      'simulator/',
+      'pki/',
+      'gateway/codec/',
+      'gateway/errors',
+      'gateway/fields',
+      'gateway/model',
+      'package',
+      'node:',
+    ],
   },
   { folder: 'dmz-config/', may: ['dmz-config/', 'gateway/errors', 'node:'] },
   { folder: 'cli/', may: [...tops.map((top) => `${top}/`), 'package', 'node:'] },

@@ -127,14 +127,29 @@ async function credentials(folder: string, pki: Pki): Promise<void> {
 
 type Ports = Record<'uplink' | 'oneway' | 'studies', number>
 
-/** The zones file's ports where they are free, others where not. */
+/** The zones file's ports where they are free, others where not, and for every demo but the first. */
 async function choosePorts(): Promise<Ports> {
   const zones = parseZones(readFileSync(defaultZonesFile, 'utf8'))
+  const first = await isFirst()
   const choose = async (id: ConduitId): Promise<number> => {
     const { port, protocol } = conduit(zones, id)
-    return (await tryPort(port, protocol)) ?? (await tryPort(0, protocol))!
+    const usual = first ? await tryPort(port, protocol) : undefined
+    return usual ?? (await tryPort(0, protocol))!
   }
   return { uplink: await choose('uplink'), oneway: await choose('oneway'), studies: await choose('studies') }
+}
+
+/**
+ * Two demos that start together would both find the usual ports free. The first one holds a name in Linux's abstract
+ * sockets for as long as its process lives; elsewhere that name cannot be had and every demo takes other ports.
+ */
+function isFirst(): Promise<boolean> {
+  return new Promise((resolve) => {
+    const holder = createServer()
+    holder.once('error', () => resolve(false))
+    holder.listen('\0ami-demo', () => resolve(true))
+    holder.unref()
+  })
 }
 
 /** @returns the port when it can be had on loopback */

@@ -35,6 +35,8 @@ export interface SealedBatch {
 
 /** Octets of a sealed batch, the most that a receiver takes. */
 export const batchOctetsMax = 8_388_608
+/** Series in one, the most: a mebibyte of the shortest gives half as many. */
+export const batchSeriesMax = 65_536
 /** Last second of the year 9999: what lies beyond has no date that others read. */
 export const endSecondsMax = 253_402_300_799
 
@@ -184,8 +186,10 @@ export function decodeSealedBatch(octets: Uint8Array): SealedBatch {
     expectWire(wire, 2, fault)
     if (field === 1) batch.header = reader.bytes()
     else if (field === 2) batch.signature = reader.bytes()
-    else if (field === 3) batch.series.push(reader.bytes())
-    else return false
+    else if (field === 3) {
+      if (batch.series.length >= batchSeriesMax) throw new PeerError(fault, `over ${batchSeriesMax} series`)
+      batch.series.push(reader.bytes())
+    } else return false
     return true
   })
   return batch

@@ -129,6 +129,7 @@ class TlsBroker implements Broker {
     const { host, port } = this.#options
     this.#server.listen(port, host, resolve)
     await promise.catch(({ code }: NodeJS.ErrnoException) => {
+      this.#aedes.close() // its heartbeat would keep the process from ending
       throw new ConfigError([`zonesFile: cannot listen on ${host}, TCP port ${port} (${code})`])
     })
     this.#server.off('error', reject)

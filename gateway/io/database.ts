@@ -1,10 +1,13 @@
 import { DatabaseSync } from 'node:sqlite'
 
-/** A SQLite file whose commits survive a power cut: write-ahead log, fsync at each commit. */
+/**
+ * A SQLite file whose commits survive a power cut: write-ahead log, fsync at each commit. An import of a million meters by
+ * another process holds the lock for tens of seconds; whoever waits for it must not give up and end.
+ */
 export function openDatabase(file: string, schema: string): DatabaseSync {
   const database = new DatabaseSync(file)
   database.exec(
-    'PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000',
+    'PRAGMA page_size = 8192; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 60000',
   )
   database.exec(schema)
   return database

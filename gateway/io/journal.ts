@@ -240,10 +240,8 @@ function recoverTail(fd: number): number {
     window = readAt(fd, good, wanted)
     windowAt = good
   }
-  if (good < size) {
-    ftruncateSync(fd, good)
-    fsyncSync(fd)
-  }
+  if (good < size) ftruncateSync(fd, good)
+  fsyncSync(fd) // also what stays: a killed process may have written it and not synced it, and it will now count as durable
   return good
 }
 

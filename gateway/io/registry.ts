@@ -70,10 +70,11 @@ export class Registry {
       `INSERT INTO meter (title, substation, ek, ak, counter) VALUES (?, ?, ?, ?, -1)
        ON CONFLICT (title) DO UPDATE SET substation = excluded.substation, ek = excluded.ek, ak = excluded.ak`,
     )
+    const wrapped = meters.map(({ ek, ak, ...rest }) => ({ ...rest, ek: this.#wrap(ek), ak: this.#wrap(ak) }))
     transaction(this.#database, () => {
-      for (const { meter, substation, ek, ak } of meters) {
+      for (const { meter, substation, ek, ak } of wrapped) {
         const { id } = place.get(substation) as { id: number }
-        insert.run(meter, id, this.#wrap(ek), this.#wrap(ak))
+        insert.run(meter, id, ek, ak)
       }
     })
     this.#ready.clear()
