@@ -144,7 +144,7 @@ class UdpReceiver implements Receiver {
     const { epoch, sequence, octets } = whole
     try {
       if (this.#store.received(epoch).has(sequence)) return
-      const batch = await verifyBatch(octets, this.#options.roots, Math.floor(Date.now() / 1000))
+      const batch = await this.#verify(octets)
       this.#checkPlace(whole, batch)
       this.#store.put({ epoch, sequence, octets, ndjson: toNdjson(sequence, batch.series) })
       this.#counts.batches++
@@ -154,10 +154,27 @@ class UdpReceiver implements Receiver {
       if (!(error instanceof PeerError)) throw error
       this.#count(error.code)
       this.#store.quarantine({ epoch, sequence, code: error.code, octets })
-      this.#options.log.error({ event: 'batch.refused', epoch, sequence, code: error.code, detail: error.message })
+      this.#options.log.error({
+        event: 'batch.refused',
+        epoch,
+        sequence,
+        code: error.code,
+        detail: error.message,
+        cause: error.cause,
+      })
     } finally {
       this.#pending--
       this.#pendingOctets -= octets.length
+    }
+  }
+
+  /** An exception where a fault was due is ours: the octets are kept, the operator is told, and the next batch is taken. */
+  async #verify(octets: Buffer): Promise<VerifiedBatch> {
+    try {
+      return await verifyBatch(octets, this.#options.roots, Math.floor(Date.now() / 1000))
+    } catch (cause) {
+      if (cause instanceof PeerError) throw cause
+      throw new PeerError('UNHANDLED', (cause as Error).message, { cause })
     }
   }
 

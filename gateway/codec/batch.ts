@@ -1,6 +1,6 @@
 import { PeerError } from '../errors.ts'
-import { type ExactInteger, type Obis, type Series, seriesLengthMax, systemTitle } from '../model.ts'
-import { decodeObis, encodeObis } from './obis.ts'
+import { type ExactInteger, type Series, seriesLengthMax, systemTitle } from '../model.ts'
+import { decodeObis, encodeObis, logicalNameOctets } from './obis.ts'
 import { count, decodeMessage, expectWire, type Reader, signed, toLong, Writer } from './protobuf.ts'
 
 /** Readings as the ledger let them through: each says which correction it is. */
@@ -74,7 +74,7 @@ function packed(writer: Writer, tag: number, values: readonly number[]): void {
 /** @throws PeerError `BATCH_MALFORMED` */
 export function decodeSeries(octets: Uint8Array): SealedSeries {
   let meter = new Uint8Array(0)
-  let obis = '' as Obis
+  let obis = new Uint8Array(0)
   let scaler = 0
   let unit = 0
   let [ends, values, qualities, revisions]: [number[], ExactInteger[], number[], number[]] = [[], [], [], []]
@@ -82,7 +82,7 @@ export function decodeSeries(octets: Uint8Array): SealedSeries {
     if (field === 3 || field === 4) expectWire(wire, 0, fault)
     else expectWire(wire, 2, fault)
     if (field === 1) meter = reader.bytes() as Uint8Array<ArrayBuffer>
-    else if (field === 2) obis = decodeObis(reader.bytes())
+    else if (field === 2) obis = reader.bytes() as Uint8Array<ArrayBuffer>
     else if (field === 3) scaler = reader.sint32()
     else if (field === 4) unit = reader.uint32()
     else if (field === 5) ends = unpack(reader, () => count(reader.uint64(), fault))
@@ -92,9 +92,10 @@ export function decodeSeries(octets: Uint8Array): SealedSeries {
     else return false
     return true
   })
+  if (meter.length !== 8 || obis.length !== logicalNameOctets) throw new PeerError(fault, 'a series without a name')
   for (let i = 1; i < ends.length; i++) ends[i]! += ends[i - 1]!
   const lists = { ends, values, qualities: filled(qualities, ends), revisions: filled(revisions, ends) }
-  const series: SealedSeries = { meter: systemTitle(meter), obis, scaler, unit, ...lists }
+  const series: SealedSeries = { meter: systemTitle(meter), obis: decodeObis(obis), scaler, unit, ...lists }
   if (!wellFormed(series) || !Buffer.from(encodeSeries(series)).equals(octets)) {
     throw new PeerError(fault, 'a series that is not canonical')
   }

@@ -1,0 +1,73 @@
+import { describe, expect, test } from 'vitest'
+import { parseGatewayConfig } from '#gateway/config.ts'
+import { ConfigError } from '#gateway/errors.ts'
+
+const good = {
+  zonesFile: 'zones.json',
+  data: 'data',
+  tls: { keyFile: 'k', certificateFile: 'c', trustFile: 't', crlFile: 'r' },
+  sealer: { keyFile: 'sk', certificateFile: 'sc' },
+  kekFile: '/etc/kek',
+}
+const parse = (config: unknown) => parseGatewayConfig(JSON.stringify(config), '/srv/ami')
+function faults(config: unknown): readonly string[] {
+  try {
+    parse(config)
+    return []
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.faults
+  }
+}
+
+describe('the configuration of a gateway', () => {
+  test('needs no more than its files: paths are relative to its own folder, the rest has defaults', () => {
+    expect(parse(good)).toEqual({
+      zonesFile: '/srv/ami/zones.json',
+      data: '/srv/ami/data',
+      tls: { keyFile: '/srv/ami/k', certificateFile: '/srv/ami/c', trustFile: '/srv/ami/t', crlFile: '/srv/ami/r' },
+      sealer: { keyFile: '/srv/ami/sk', certificateFile: '/srv/ami/sc' },
+      kekFile: '/etc/kek',
+      loopback: undefined,
+      clock: undefined,
+      seal: { intervalMs: 1_000 },
+      forward: { passesAfterMs: [0, 2_000, 30_000] },
+      release: { graceSeconds: 21_600 },
+      retention: { replayDays: 30, readingDays: 45 },
+    })
+    expect(Object.isFrozen(parse(good))).toBe(true)
+  })
+
+  test('is told everything that is wrong with it at once', () => {
+    const { kekFile: _, ...less } = good
+    const bad = {
+      ...less,
+      secret: 'x',
+      tls: { ...good.tls, key: 'y' },
+      seal: { intervalMs: 9 },
+      forward: { passesAfterMs: [] },
+    }
+    expect(faults(bad)).toEqual([
+      expect.stringContaining('tls.key:'),
+      expect.stringContaining('kekFile:'),
+      expect.stringContaining('seal.intervalMs:'),
+      expect.stringContaining('forward.passesAfterMs:'),
+      expect.stringContaining('secret:'),
+    ])
+  })
+
+  test('keeps readings until their day has closed', () => {
+    const of = (graceDays: number, readingDays: number): unknown => ({
+      ...good,
+      release: { graceSeconds: graceDays * 86_400 },
+      retention: { readingDays },
+    })
+    expect(faults(of(30, 31))).toEqual([expect.stringContaining('retention.readingDays: at least 32')])
+    expect(faults(of(30, 32))).toEqual([])
+    expect(faults(of(0, 2))).toEqual([])
+  })
+
+  test.for(['', '{', '[]', 'null', '7', '{"__proto__":{"data":"x"}}'])('of %j is a fault, not an exception', (text) => {
+    expect(() => parseGatewayConfig(text, '/srv')).toThrow(ConfigError)
+  })
+})
