@@ -1,16 +1,19 @@
 import { mkdirSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { Worker } from 'node:worker_threads'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones, type Zones } from '#dmz-config/zones.ts'
 import { type GatewayConfig, parseGatewayConfig } from './config.ts'
+import { ConfigError } from './errors.ts'
 import { type Broker, openBroker } from './io/broker.ts'
+import { holdFolder } from './io/database.ts'
 import { type Journal, JournalCorrupt, openJournal } from './io/journal.ts'
 import { readKek, readPublic, readSecret } from './io/keys.ts'
 import { openLedger } from './io/ledger.ts'
 import { openRevocation, type Revocation } from './io/revocation.ts'
 import { openSigner } from './io/signer.ts'
-import type { FromPipeline, PipelineOptions, PipelineStatus, ToPipeline } from './pipeline.ts'
+import type { PipelineOptions } from './pipeline.ts'
+import { PipelineThread } from './pipeline-thread.ts'
 
 export interface Gateway {
   /** where concentrators connect */
@@ -36,21 +39,22 @@ export async function startGateway(configFile: string, log: Logger): Promise<Gat
   )
   const drawn = parseZones(readPublic('zonesFile', config.zonesFile).toString('utf8'))
   const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
-  mkdirSync(config.data, { recursive: true, mode: 0o700 })
+  const lock = hold(config.data)
   const journal = openJournal(join(config.data, 'journal'))
   checkLedger(config, journal)
   await openSigner({ ...config.sealer, crlFile: config.tls.crlFile }) // its faults are the operator's, and told before anyone connects
   const pipeline = new PipelineThread(pipelineOptions(config, zones, journal.durable), log)
   try {
-    return await openGateway({ config, zones, log, journal, pipeline })
+    return await openGateway({ config, zones, log, journal, pipeline, lock })
   } catch (error) {
     await pipeline.abandon() // a thread left behind would keep the process from ending
     await journal.close()
+    lock.close()
     throw error
   }
 }
 
-async function openGateway({ config, zones, log, journal, pipeline }: Opened): Promise<Gateway> {
+async function openGateway({ config, zones, log, journal, pipeline, lock }: Opened): Promise<Gateway> {
   let fail: (error: Error) => void = () => {}
   const failed = new Promise<Error>((resolve) => (fail = resolve))
   const revocation = openRevocation({ file: config.tls.crlFile, log, onChange: () => broker.cut() })
@@ -70,7 +74,7 @@ async function openGateway({ config, zones, log, journal, pipeline }: Opened): P
   return {
     port: broker.port,
     stop: stop.resolve,
-    ended: live({ broker, journal, pipeline, revocation, log, stop: stop.promise, failed }),
+    ended: live({ broker, journal, pipeline, revocation, log, stop: stop.promise, failed }).finally(() => lock.close()),
   }
 }
 
@@ -80,6 +84,7 @@ interface Opened {
   log: Logger
   journal: Journal
   pipeline: PipelineThread
+  lock: DatabaseSync
 }
 
 interface Parts {
@@ -162,6 +167,14 @@ function watched(journal: Journal, pipeline: PipelineThread): Journal {
   }
 }
 
+/** Two gateways on one folder would each acknowledge what the other loses. @throws ConfigError */
+function hold(data: string): DatabaseSync {
+  mkdirSync(data, { recursive: true, mode: 0o700 })
+  const lock = holdFolder(data)
+  if (lock === undefined) throw new ConfigError([`data: ${data} is in use by another gateway`])
+  return lock
+}
+
 /** Also makes the ledger, and its epoch, before the second thread needs it. @throws JournalCorrupt */
 function checkLedger(config: GatewayConfig, journal: Journal): void {
   const ledger = openLedger(join(config.data, 'ledger.sqlite'), readKek(config.kekFile))
@@ -191,64 +204,5 @@ function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): 
     retention: config.retention,
     clock: config.clock,
     durable,
-  }
-}
-
-/** The second thread from the first one's side. */
-class PipelineThread {
-  readonly #worker: Worker
-  readonly #log: Logger
-  readonly #drained = Promise.withResolvers<undefined>()
-  readonly #failed = Promise.withResolvers<Error>()
-  #told = 0
-  status: PipelineStatus | undefined
-
-  constructor(workerData: PipelineOptions, log: Logger) {
-    this.#log = log
-    this.#worker = new Worker(new URL('./pipeline.ts', import.meta.url), { workerData })
-    this.#worker.on('message', (message: FromPipeline) => this.#hear(message))
-    this.#worker.on('error', (error) => this.#failed.resolve(error as Error))
-    this.#worker.on('exit', (code) => {
-      if (code !== 0) this.#failed.resolve(new Error(`the pipeline ended with ${code}`))
-    })
-  }
-
-  get failed(): Promise<Error> {
-    return this.#failed.promise
-  }
-
-  durable(position: number): void {
-    if (position <= this.#told) return
-    this.#told = position
-    this.#post({ kind: 'durable', position })
-  }
-
-  /** @returns the fault that kept it from its end */
-  drain(position: number): Promise<Error | undefined> {
-    this.#post({ kind: 'drain', position })
-    return Promise.race([this.#drained.promise, this.#failed.promise])
-  }
-
-  /** Ends it as a crash would: nothing is lost by that. */
-  async abandon(): Promise<void> {
-    await this.#worker.terminate()
-  }
-
-  #post(message: ToPipeline): void {
-    this.#worker.postMessage(message)
-  }
-
-  #hear(message: FromPipeline): void {
-    if (message.kind === 'unhandled') this.#log.error({ event: 'frame.unhandled', stack: message.stack })
-    else if (message.kind === 'sealing') this.#hearSealing(message.fault)
-    else {
-      this.status = message.status
-      if (message.kind === 'drained') this.#drained.resolve(undefined)
-    }
-  }
-
-  #hearSealing(fault: string | undefined): void {
-    if (fault === undefined) this.#log.info({ event: 'sealing.resumed' })
-    else this.#log.error({ event: 'sealing.held', detail: fault })
   }
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /**
@@ -25,3 +26,22 @@ export function transaction<T>(database: DatabaseSync, work: () => T): T {
     throw error
   }
 }
+
+/**
+ * Holds a folder for this process until it ends, however it ends: SQLite's lock is the kernel's.
+ * @returns undefined when another process holds it
+ */
+export function holdFolder(folder: string): DatabaseSync | undefined {
+  const lock = new DatabaseSync(join(folder, 'lock.sqlite'))
+  try {
+    lock.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT') // the mode keeps the lock when the transaction ends
+    return lock
+  } catch (error) {
+    lock.close()
+    if ((error as { errcode?: number }).errcode === sqliteBusy) return undefined
+    throw error
+  }
+}
+
+/** @see SQLite, result codes */
+const sqliteBusy = 5

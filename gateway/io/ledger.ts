@@ -1,11 +1,12 @@
 import { randomInt } from 'node:crypto'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { encodeSeries, type SealedSeries } from '../codec/batch.ts'
-import { ConfigError, type PeerFault } from '../errors.ts'
-import type { ConcentratorId, Obis, Series, SystemTitle } from '../model.ts'
+import { ConfigError } from '../errors.ts'
+import type { ConcentratorId, Obis, Series } from '../model.ts'
 import { dayOf, type Incoming, type MeterDay, mergeDay, secondsPerDay } from '../readings/meter-day.ts'
 import { openDatabase, transaction } from './database.ts'
 import { Outbox, outboxSchema } from './outbox.ts'
+import { Quarantine, type Quarantined, quarantineSchema } from './quarantine.ts'
 import { type RegisteredMeter, Registry, registrySchema } from './registry.ts'
 
 /**
@@ -38,16 +39,6 @@ export interface Effects {
   quarantine: Quarantined[]
 }
 
-/** Octets that were acknowledged and could not be used, kept with the reason. */
-export interface Quarantined {
-  atMs: number
-  concentrator: ConcentratorId
-  meter: SystemTitle | undefined
-  code: PeerFault
-  detail: string
-  octets: Uint8Array
-}
-
 /** Readings: first values, corrections, and those that were there already. */
 export interface Applied {
   fresh: number
@@ -60,8 +51,6 @@ export interface Applied {
  * above what it may have in flight, and bounded also when its sequence jumps or begins again.
  */
 const uplinksRemembered = 1_024
-/** Frames in quarantine, the most; beyond, the oldest goes, and is counted. */
-export const quarantineMax = 100_000
 /** Channels (OBIS codes) of all meters together, the most. */
 const channelsMax = 4_096
 /** New ones that one push can bring. */
@@ -76,9 +65,6 @@ const schema = `
   CREATE TABLE IF NOT EXISTS meter_day (
     day INTEGER NOT NULL, meter INTEGER NOT NULL, channel INTEGER NOT NULL, entries BLOB NOT NULL,
     PRIMARY KEY (day, meter, channel)) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS quarantine (
-    id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, concentrator TEXT NOT NULL, meter TEXT, code TEXT NOT NULL,
-    detail TEXT NOT NULL, octets BLOB NOT NULL);
 `
 
 /**
@@ -86,7 +72,7 @@ const schema = `
  * @throws ConfigError when it is not the one that wrapped them: else every frame would end in quarantine
  */
 export function openLedger(file: string, kek: Uint8Array): SqliteLedger {
-  const database = openDatabase(file, schema + registrySchema + outboxSchema)
+  const database = openDatabase(file, schema + registrySchema + outboxSchema + quarantineSchema)
   database
     .prepare(
       "INSERT OR IGNORE INTO state (name, value) VALUES ('position', 0), ('quarantined', 0), ('sealed', 0), ('epoch', ?)",
@@ -104,9 +90,10 @@ export class SqliteLedger implements Ledger {
   readonly database: DatabaseSync
   readonly registry: Registry
   readonly outbox: Outbox
+  readonly #quarantine: Quarantine
   readonly #channels: Map<string, number>
   readonly #sql: Record<
-    'seen' | 'remember' | 'forget' | 'counter' | 'day' | 'putDay' | 'position' | 'refuse' | 'count',
+    'seen' | 'remember' | 'forget' | 'counter' | 'day' | 'putDay' | 'position' | 'count',
     StatementSync
   >
   #position: number
@@ -115,6 +102,7 @@ export class SqliteLedger implements Ledger {
     this.database = database
     this.registry = new Registry(database, kek)
     this.#position = state(database, 'position')
+    this.#quarantine = new Quarantine(database)
     this.outbox = new Outbox(database, state(database, 'epoch'))
     this.#channels = new Map(
       (database.prepare('SELECT id, obis FROM channel').all() as { id: number; obis: string }[]).map((row) => [
@@ -131,9 +119,6 @@ export class SqliteLedger implements Ledger {
       putDay: database.prepare('INSERT OR REPLACE INTO meter_day (day, meter, channel, entries) VALUES (?, ?, ?, ?)'),
       position: database.prepare("UPDATE state SET value = ? WHERE name = 'position'"),
       count: database.prepare("UPDATE state SET value = value + ? WHERE name = 'quarantined'"),
-      refuse: database.prepare(
-        'INSERT INTO quarantine (at_ms, concentrator, meter, code, detail, octets) VALUES (?, ?, ?, ?, ?, ?)',
-      ),
     }
   }
 
@@ -151,7 +136,7 @@ export class SqliteLedger implements Ledger {
       const merged = this.#merge(effects.series)
       this.#remember(effects)
       for (const { meter, counter } of effects.counters) this.#sql.counter.run(counter, meter.id)
-      for (const one of effects.quarantine) this.#refuse(one)
+      for (const one of effects.quarantine) this.#quarantine.add(one)
       if (effects.quarantine.length > 0) this.#sql.count.run(effects.quarantine.length)
       this.#sql.position.run(effects.position)
       return merged
@@ -167,15 +152,7 @@ export class SqliteLedger implements Ledger {
   }
 
   quarantined(limit: number): Quarantined[] {
-    const rows = this.database.prepare('SELECT * FROM quarantine ORDER BY id DESC LIMIT ?').all(limit)
-    return rows.map((row) => ({
-      atMs: row.at_ms as number,
-      concentrator: row.concentrator as ConcentratorId,
-      meter: (row.meter as SystemTitle | null) ?? undefined,
-      code: row.code as PeerFault,
-      detail: row.detail as string,
-      octets: row.octets as Uint8Array,
-    }))
+    return this.#quarantine.list(limit)
   }
 
   /** Erases readings of days before `day`, some rows at a time: what is closed and forwarded is not kept. */
@@ -196,11 +173,6 @@ export class SqliteLedger implements Ledger {
       this.#sql.remember.run(concentrator, sequence, digest)
       this.#sql.forget.run(concentrator, sequence - uplinksRemembered, sequence + uplinksRemembered)
     }
-  }
-
-  #refuse({ atMs, concentrator, meter, code, detail, octets }: Quarantined): void {
-    const { lastInsertRowid } = this.#sql.refuse.run(atMs, concentrator, meter ?? null, code, detail, octets)
-    this.database.prepare('DELETE FROM quarantine WHERE id <= ?').run(Number(lastInsertRowid) - quarantineMax)
   }
 
   /** Every series into its meter's days, what is new into the outbox. */

@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+import { onTestFinished } from 'vitest'
+import { type Broker, type BrokerLimits, openBroker } from '#gateway/io/broker.ts'
+import { openRevocation } from '#gateway/io/revocation.ts'
+import { HeldJournal } from './held-journal.ts'
+import { LogTail } from './log-tail.ts'
+import type { FiledCertificate, ThrowawayPki } from './pki.ts'
+import { tempFolder } from './temp.ts'
+
+export interface FrontDoor {
+  port: number
+  broker: Broker
+  journal: HeldJournal
+  tail: LogTail
+  /** what `onFailure` was called with */
+  failures: Error[]
+}
+
+const roomy: BrokerLimits = {
+  sessionsMax: 100,
+  handshakeDeadlineSeconds: 10,
+  connectDeadlineSeconds: 10,
+  keepAliveSecondsMax: 600,
+  packetOctetsMax: 262_144,
+}
+
+export interface DoorOptions {
+  limits?: Partial<BrokerLimits>
+  /** another than the PKI's own */
+  crlFile?: string
+  port?: number
+}
+
+/** The gateway's front as it runs: broker, revocation, a journal in a temporary folder; closed when the test is finished. */
+export async function openFrontDoor(
+  pki: ThrowawayPki,
+  gateway: FiledCertificate,
+  { limits, crlFile = pki.crlFile, port = 0 }: DoorOptions = {},
+): Promise<FrontDoor> {
+  const [tail, journal] = [new LogTail(), new HeldJournal(tempFolder())]
+  const failures: Error[] = []
+  const revocation = openRevocation({ file: crlFile, log: tail.log, onChange: () => broker.cut() })
+  const broker = await openBroker({
+    host: '127.0.0.1',
+    port,
+    tls: {
+      key: readFileSync(gateway.keyFile!),
+      cert: readFileSync(gateway.certificateFile),
+      ca: Buffer.from(pki.rootPem),
+    },
+    limits: { ...roomy, ...limits },
+    revocationFault: (certificate) => revocation.fault(certificate),
+    journal,
+    log: tail.log,
+    onFailure: (error) => failures.push(error),
+  })
+  onTestFinished(async () => {
+    revocation.close()
+    journal.letGo()
+    await broker.close()
+    await journal.close()
+  })
+  return { port: broker.port, broker, journal, tail, failures }
+}
