@@ -6,22 +6,25 @@ import {
   ftruncateSync,
   mkdirSync,
   openSync,
-  readdirSync,
-  readSync,
   unlinkSync,
   writev,
 } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { crc32 } from 'node:zlib'
-import type { ConcentratorId } from '../model.ts'
+import { dirname } from 'node:path'
+import {
+  type Arrival,
+  bodyOctetsMax,
+  decodeRecord,
+  encodeRecord,
+  fsyncFolder,
+  headOctets,
+  listSegments,
+  readAt,
+  segmentPath,
+} from './journal-record.ts'
 
 /**
  * Durable before acknowledged. An append-only log in segments: what arrives while one group is being written and synced
  * forms the next group, so that the disk sets the size of the groups and the event loop stays free while it works.
- *
- * A record: body length (u32), CRC-32 of the body (u32), then the body: length of the concentrator's name (u8), the name,
- * time of arrival in ms (u64), the payload. All big-endian. A position is the count of octets before the record since the
- * journal began, so it only grows; a segment is named by the position of its first record.
  */
 export interface Journal {
   /** @returns when the record will survive a crash; rejects when the store fails, and then nothing may be acknowledged */
@@ -35,17 +38,6 @@ export interface Journal {
   /** what lies before may be erased, a whole segment at a time */
   release(position: number): void
   close(): Promise<void>
-}
-
-export interface Arrival {
-  concentrator: ConcentratorId
-  receivedAtMs: number
-  payload: Uint8Array
-}
-
-export interface Journaled extends Arrival {
-  /** where the record after this one begins */
-  next: number
 }
 
 export interface JournalLimits {
@@ -62,17 +54,7 @@ export const journalDefaults: JournalLimits = {
   segmentOctets: 64 * 1024 * 1024,
 }
 
-const headOctets = 8
-/** A length beyond this is a torn or foreign record. */
-const bodyOctetsMax = 16 * 1024 * 1024
-const groupBuffersMax = 1_000 // under IOV_MAX
-/** A stretch of the journal: long enough to share a commit, short enough that sending has its turn. */
-const readWindowOctets = 512 * 1024
-
-/** Our fault or the disk's: a record before the last segment's end does not check. The process must stop. */
-export class JournalCorrupt extends Error {
-  override readonly name = 'JournalCorrupt'
-}
+const groupRecordsMax = 500 // of two pieces: under IOV_MAX
 
 export function openJournal(folder: string, limits: JournalLimits = journalDefaults): Journal {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -81,7 +63,9 @@ export function openJournal(folder: string, limits: JournalLimits = journalDefau
 }
 
 interface Waiting {
-  octets: Buffer
+  /** one buffer, or two where copying the payload would cost more than a second */
+  pieces: readonly Uint8Array[]
+  octets: number
   durable: () => void
   failed: (error: Error) => void
 }
@@ -119,10 +103,11 @@ class SegmentJournal implements Journal {
 
   append(record: Arrival): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    const octets = encodeRecord(record)
+    const pieces = encodeRecord(record)
+    const octets = pieces.reduce((sum, { length }) => sum + length, 0)
     return new Promise((durable, failed) => {
-      this.#queue.push({ octets, durable, failed })
-      this.#queuedOctets += octets.length
+      this.#queue.push({ pieces, octets, durable, failed })
+      this.#queuedOctets += octets
       this.#writing ??= this.#writeGroups()
     })
   }
@@ -149,8 +134,8 @@ class SegmentJournal implements Journal {
   async #writeGroups(): Promise<void> {
     await undefined // so that all of this turn's appends share the first group
     while (this.#queue.length > 0) {
-      const group = this.#queue.splice(0, groupBuffersMax)
-      const octets = group.reduce((sum, one) => sum + one.octets.length, 0)
+      const group = this.#queue.splice(0, groupRecordsMax)
+      const octets = group.reduce((sum, one) => sum + one.octets, 0)
       try {
         await writeDurably(this.#fd, group)
       } catch (error) {
@@ -184,7 +169,7 @@ class SegmentJournal implements Journal {
 
 /** @throws what the disk says, also when it takes fewer octets than it was given */
 async function writeDurably(fd: number, group: readonly Waiting[]): Promise<void> {
-  const buffers = group.map(({ octets }) => octets)
+  const buffers = group.flatMap(({ pieces }) => pieces)
   const expected = buffers.reduce((sum, { length }) => sum + length, 0)
   await new Promise<void>((resolve, reject) => {
     writev(fd, buffers, (error, written) => {
@@ -193,35 +178,6 @@ async function writeDurably(fd: number, group: readonly Waiting[]): Promise<void
       else fdatasync(fd, (fault) => (fault === null ? resolve() : reject(fault)))
     })
   })
-}
-
-function encodeRecord({ concentrator, receivedAtMs, payload }: Arrival): Buffer {
-  const nameOctets = Buffer.byteLength(concentrator)
-  const octets = Buffer.allocUnsafe(headOctets + 1 + nameOctets + 8 + payload.length)
-  octets.writeUInt32BE(octets.length - headOctets, 0)
-  octets.writeUInt8(nameOctets, headOctets)
-  octets.write(concentrator, headOctets + 1)
-  octets.writeBigUInt64BE(BigInt(receivedAtMs), headOctets + 1 + nameOctets)
-  octets.set(payload, headOctets + 9 + nameOctets)
-  octets.writeUInt32BE(crc32(octets.subarray(headOctets)), 4)
-  return octets
-}
-
-/** @returns the record at `at`, or undefined when it is not whole or does not check */
-function decodeRecord(octets: Buffer, at: number, position: number): Journaled | undefined {
-  if (octets.length - at < headOctets) return undefined
-  const bodyOctets = octets.readUInt32BE(at)
-  if (bodyOctets < 9 || bodyOctets > bodyOctetsMax || octets.length - at - headOctets < bodyOctets) return undefined
-  const body = octets.subarray(at + headOctets, at + headOctets + bodyOctets)
-  if (crc32(body) !== octets.readUInt32BE(at + 4)) return undefined
-  const nameOctets = body.readUInt8(0)
-  if (bodyOctets < 9 + nameOctets) return undefined
-  return {
-    concentrator: body.toString('utf8', 1, 1 + nameOctets) as ConcentratorId,
-    receivedAtMs: Number(body.readBigUInt64BE(1 + nameOctets)),
-    payload: body.subarray(9 + nameOctets),
-    next: position + headOctets + bodyOctets,
-  }
 }
 
 /** Cuts off what a crash left half-written: it was never acknowledged. @returns octets that stay */
@@ -243,80 +199,4 @@ function recoverTail(fd: number): number {
   if (good < size) ftruncateSync(fd, good)
   fsyncSync(fd) // also what stays: a killed process may have written it and not synced it, and it will now count as durable
   return good
-}
-
-/** Reads what `openJournal` wrote, in another thread if need be, each record once and in order. */
-export class JournalReader {
-  readonly #folder: string
-  readonly #windowOctets: number
-  #position: number
-  #segment: { start: number; fd: number } | undefined
-
-  constructor(folder: string, position: number, windowOctets: number = readWindowOctets) {
-    this.#folder = folder
-    this.#position = position
-    this.#windowOctets = windowOctets
-  }
-
-  /**
-   * The next records, some megabytes at most.
-   * @param durable no record beyond it is read
-   * @throws JournalCorrupt
-   */
-  read(durable: number): Journaled[] {
-    const records: Journaled[] = []
-    if (this.#position >= durable) return records
-    const { start, fd } = this.#locate()
-    const available = Math.min(durable - start, fstatSync(fd).size) - (this.#position - start)
-    let window = readAt(fd, this.#position - start, Math.min(available, this.#windowOctets))
-    const first = window.length < headOctets ? 0 : headOctets + window.readUInt32BE(0)
-    if (first > window.length && first <= available) window = readAt(fd, this.#position - start, first)
-    for (let at = 0; ; ) {
-      const record = decodeRecord(window, at, this.#position)
-      if (record === undefined) break
-      at += record.next - this.#position
-      this.#position = record.next
-      records.push(record)
-    }
-    if (records.length === 0) throw new JournalCorrupt(`the journal does not check at position ${this.#position}`)
-    return records
-  }
-
-  close(): void {
-    if (this.#segment !== undefined) closeSync(this.#segment.fd)
-    this.#segment = undefined
-  }
-
-  /** The segment that holds the position; the next one where this one ends. */
-  #locate(): { start: number; fd: number } {
-    const open = this.#segment
-    if (open !== undefined && this.#position - open.start < fstatSync(open.fd).size) return open
-    const start = listSegments(this.#folder).findLast((segment) => segment <= this.#position)
-    if (start === undefined) throw new JournalCorrupt(`the journal has no segment for position ${this.#position}`)
-    this.close()
-    this.#segment = { start, fd: openSync(segmentPath(this.#folder, start), 'r') }
-    return this.#segment
-  }
-}
-
-function readAt(fd: number, position: number, octets: number): Buffer<ArrayBuffer> {
-  const buffer = Buffer.allocUnsafe(octets)
-  return buffer.subarray(0, readSync(fd, buffer, 0, octets, position))
-}
-
-function segmentPath(folder: string, start: number): string {
-  return join(folder, `${String(start).padStart(16, '0')}.log`)
-}
-
-function listSegments(folder: string): number[] {
-  return readdirSync(folder)
-    .filter((name) => /^\d{16}\.log$/.test(name))
-    .map((name) => Number(name.slice(0, 16)))
-    .sort((a, b) => a - b)
-}
-
-function fsyncFolder(folder: string): void {
-  const fd = openSync(folder, 'r')
-  fsyncSync(fd)
-  closeSync(fd)
 }

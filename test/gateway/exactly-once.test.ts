@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { encodeSealedBatch } from '#gateway/codec/batch.ts'
 import { intake } from '#gateway/intake.ts'
-import type { Journaled } from '#gateway/io/journal.ts'
+import type { Journaled } from '#gateway/io/journal-record.ts'
 import type { SqliteLedger } from '#gateway/io/ledger.ts'
 import { Assembler } from '#gateway/oneway/assemble.ts'
 import { decodeDatagram, encodeDatagram, symbolCount } from '#gateway/oneway/datagram.ts'

@@ -1,4 +1,6 @@
-import { type Arrival, type Journal, type Journaled, JournalReader, openJournal } from '#gateway/io/journal.ts'
+import { type Journal, openJournal } from '#gateway/io/journal.ts'
+import { JournalReader } from '#gateway/io/journal-reader.ts'
+import type { Arrival, Journaled } from '#gateway/io/journal-record.ts'
 
 /** The real journal behind a gate: what arrives can be held back, refused, or told to wait before it is even read. */
 export class HeldJournal implements Journal {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { encodeUplink, type MeterFrame } from '#gateway/codec/uplink.ts'
-import type { Arrival, Journaled } from '#gateway/io/journal.ts'
+import type { Arrival, Journaled } from '#gateway/io/journal-record.ts'
 import { type Enlisted, parseEnlisted } from '#gateway/io/registry.ts'
 import { type ConcentratorId, concentratorId, type ExactInteger, type Obis, unitWh } from '#gateway/model.ts'
 import { protect } from '#simulator/protect.ts'

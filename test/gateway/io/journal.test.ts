@@ -1,7 +1,9 @@
 import { appendFileSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { type Journal, JournalCorrupt, JournalReader, journalDefaults, openJournal } from '#gateway/io/journal.ts'
+import { type Journal, journalDefaults, openJournal } from '#gateway/io/journal.ts'
+import { JournalReader } from '#gateway/io/journal-reader.ts'
+import { JournalCorrupt } from '#gateway/io/journal-record.ts'
 import { concentratorId } from '#gateway/model.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
@@ -37,6 +39,21 @@ describe('journal', () => {
     reader.close()
     expect(readAll(folder, journal.durable)).toEqual(Array.from({ length: 1_500 }, (_, n) => n))
     await journal.close()
+  })
+
+  test('a long payload is written from where it lies, between short ones, and checks', async () => {
+    const folder = tempFolder()
+    const journal = openJournal(folder)
+    const sizes = [0, 1, 16_384, 16_385, 100_000, 20]
+    await Promise.all(sizes.map((octets, n) => journal.append(record(n, octets))))
+    await journal.close()
+    const again = openJournal(folder)
+    const reader = new JournalReader(folder, 0)
+    const found = reader.read(again.durable)
+    expect(found.map(({ payload }) => payload.length)).toEqual(sizes)
+    expect(found[4]!.payload.every((octet) => octet === 4)).toBe(true)
+    reader.close()
+    await again.close()
   })
 
   test('a record longer than the reading window is read whole', async () => {
