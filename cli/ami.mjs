@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that any Node can read it: it finds the pinned Node 24 and hands over to cli/main.ts.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -28,8 +28,10 @@ if (Number(process.versions.node.split('.')[0]) === 24) {
     console.error(`ami needs Node 24, this is ${process.version}. Run "npm ci" (without --ignore-scripts) first.`)
     process.exit(exitConfig)
   }
-  // The child shares the terminal: Ctrl-C reaches it directly, and we wait for its own clean end.
+  // The child shares the terminal: Ctrl-C reaches it directly, and we wait for its own clean end. The channel tells it when
+  // we are gone.
+  const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
   process.on('SIGINT', () => {})
-  const { status, signal } = spawnSync(node, [main, ...process.argv.slice(2)], { stdio: 'inherit' })
-  process.exit(status ?? (signal === 'SIGINT' ? 130 : 1))
+  process.on('SIGTERM', () => child.kill('SIGTERM'))
+  child.once('close', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)))
 }

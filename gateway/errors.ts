@@ -53,6 +53,7 @@ export type PeerFault =
   | 'REVOCATION_UNKNOWN'
   | 'TLS_FAILED'
   | 'SESSION_LIMIT'
+  | 'HANDSHAKE_LIMIT'
   | 'CONNECT_LATE'
   | 'PACKET_LENGTH'
   | 'PACKET_MALFORMED'
@@ -118,6 +119,7 @@ export const answerTo: Record<PeerFault, Answer> = {
   REVOCATION_UNKNOWN: 'close',
   TLS_FAILED: 'close',
   SESSION_LIMIT: 'close',
+  HANDSHAKE_LIMIT: 'close',
   CONNECT_LATE: 'close',
   PACKET_LENGTH: 'close',
   PACKET_MALFORMED: 'close',

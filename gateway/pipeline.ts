@@ -198,7 +198,12 @@ class Pipeline {
 
   async #sealAll(): Promise<void> {
     const { outbox } = this.#ledger
-    for (let waiting = outbox.sealable(); waiting !== undefined; waiting = outbox.sealable()) {
+    // What comes while this batch is signed waits for the next time, so that a busy hour makes full batches and not many.
+    for (
+      let waiting = outbox.sealable();
+      waiting !== undefined;
+      waiting = waiting.full ? outbox.sealable() : undefined
+    ) {
       const sealedAtMs = Date.now()
       const head = outbox.head()
       const { leaves: series, readings } = waiting

@@ -21,13 +21,19 @@ const symbols: Record<number, string> = {
  */
 export function toNdjson(batch: number, all: readonly SealedSeries[]): string {
   const lines: string[] = []
+  const times = new Map<number, string>() // a batch has few different ends, and each is worth remembering
   for (const { meter, obis, scaler, unit, ends, values, qualities, revisions } of all) {
     const head = `{"batch":${batch},"meter":"${meter}","obis":"${obis}","end":"`
     const tail = `,"scaler":${scaler},"unit":${JSON.stringify(symbols[unit] ?? unit)},"quality":`
     for (let i = 0; i < ends.length; i++) {
-      const end = new Date(ends[i]! * 1000).toISOString().replace('.000Z', 'Z')
+      const end = times.get(ends[i]!) ?? isoTime(ends[i]!)
+      times.set(ends[i]!, end)
       lines.push(`${head}${end}","value":${values[i]}${tail}${qualities[i]},"revision":${revisions[i]}}\n`)
     }
   }
   return lines.join('')
+}
+
+function isoTime(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { isIPv6 } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/batch.ts'
 import { ConfigError, PeerError, type PeerFault } from '#gateway/errors.ts'
@@ -48,6 +49,8 @@ const assemblerLimits = { openMax: 64, octetsMax: 64 * 1024 * 1024 }
 /** Whole objects that wait to be verified, and their octets; beyond, one is left to a later pass. */
 const pendingMax = 256
 const pendingOctetsMax = 64 * 1024 * 1024
+/** Turns that a batch waits for the socket, the most: a sender without pause must not keep us from storing. */
+const emptyTurnsMax = 2_000
 /** Gaps that one status names, the most. */
 const gapsNamedMax = 100
 
@@ -142,6 +145,7 @@ class UdpReceiver implements Receiver {
   /** One object after the other, in the order in which they became whole. */
   async #finish(whole: Assembled): Promise<void> {
     const { epoch, sequence, octets } = whole
+    await this.#socketEmpty()
     try {
       if (this.#store.received(epoch).has(sequence)) return
       const batch = await this.#verify(octets)
@@ -165,6 +169,17 @@ class UdpReceiver implements Receiver {
     } finally {
       this.#pending--
       this.#pendingOctets -= octets.length
+    }
+  }
+
+  /**
+   * Verifying and storing take a while, in which nothing is read: what has come into the kernel's buffer goes first. A turn
+   * of the event loop reads a few dozen datagrams; one that brings none says that the buffer is empty.
+   */
+  async #socketEmpty(): Promise<void> {
+    for (let turn = 0, before = -1; turn < emptyTurnsMax && before !== this.#counts.datagrams; turn++) {
+      before = this.#counts.datagrams
+      await nextTurn()
     }
   }
 

@@ -71,6 +71,7 @@ export class SimulatedConcentrator {
       octets += apdu.length
     }
     flush()
+    this.#counter++ // each meter has its own keys, so one number a push serves them all
     return uplinks
   }
 
@@ -84,7 +85,7 @@ export class SimulatedConcentrator {
 
   #frame(meter: SimulatedMeter, rows: readonly ProfileRow[], atMs: number): Uint8Array {
     const { channels, intervalSeconds } = this.#options.source
-    const invocationCounter = this.#counter++
+    const invocationCounter = this.#counter
     const at = Math.floor(atMs / 1000)
     const plain = profilePush({
       invokeId: invocationCounter & 0xffffff,

@@ -1,14 +1,14 @@
-import { constants, X509Certificate } from 'node:crypto'
-import type { AddressInfo, Socket } from 'node:net'
-import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { X509Certificate } from 'node:crypto'
+import type { TLSSocket } from 'node:tls'
 import { Aedes, type Client } from 'aedes'
 import type { Logger } from 'pino'
 import { certificatesFromPem } from '#pki/verify.ts'
 import { PacketLimit } from '../codec/packet-limit.ts'
-import { ConfigError, PeerError } from '../errors.ts'
+import { PeerError } from '../errors.ts'
 import type { ConcentratorId } from '../model.ts'
 import { admitConnect, admitPublish, admitSubscribe } from '../session/rules.ts'
-import { certificateFault, chainRevocationFault, concentratorOf, type RevocationFault } from '../session/trust.ts'
+import { chainRevocationFault, concentratorOf, type RevocationFault } from '../session/trust.ts'
+import { FrontDoor, type FrontDoorLimits, type FrontDoorOptions } from './front-door.ts'
 import type { Journal } from './journal.ts'
 import { Refusals } from './refusals.ts'
 
@@ -17,11 +17,7 @@ import { Refusals } from './refusals.ts'
  * TLS decides who may speak at all, `PacketLimit` what reaches its parser, `session/rules.ts` what a session may do. A
  * PUBACK leaves when the journal says that the publish is durable: `authorizePublish` holds it back until then.
  */
-export interface BrokerOptions {
-  host: string
-  port: number
-  /** PEM; `cert` with the issuing CA's, `ca` with that of every other issuing CA that has certificates in the field */
-  tls: { key: Buffer; cert: Buffer; ca: Buffer }
+export interface BrokerOptions extends Omit<FrontDoorOptions, 'refusals' | 'onPeer'> {
   limits: BrokerLimits
   /** asked of a peer and the CAs above it at every new session, and by `cut` again for those that are open */
   revocationFault: RevocationFault
@@ -31,9 +27,7 @@ export interface BrokerOptions {
   onFailure: (error: Error) => void
 }
 
-export interface BrokerLimits {
-  sessionsMax: number
-  handshakeDeadlineSeconds: number
+export interface BrokerLimits extends FrontDoorLimits {
   connectDeadlineSeconds: number
   keepAliveSecondsMax: number
   packetOctetsMax: number
@@ -55,9 +49,6 @@ export interface BrokerStatus {
   refused: Partial<Record<string, number>>
 }
 
-/** Our PKI signs with nothing else; a list keeps odd curves out of the handshake. */
-const signatureAlgorithms = 'ecdsa_secp256r1_sha256'
-
 interface Session {
   concentrator: ConcentratorId
   certificate: X509Certificate
@@ -74,10 +65,8 @@ class TlsBroker implements Broker {
   readonly #options: BrokerOptions
   readonly #refusals: Refusals
   readonly #sessions = new Map<unknown, Session>()
-  /** below the sessions, those still in their handshake too */
-  readonly #connections = new Set<Socket>()
   readonly #authorities: readonly X509Certificate[]
-  readonly #server: Server
+  readonly #door: FrontDoor
   readonly #aedes: Aedes
   #acknowledged = 0
   #octets = 0
@@ -115,24 +104,19 @@ class TlsBroker implements Broker {
     })
     this.#aedes.on('connectionError', (client, error) => this.#connectFault(client, error))
     this.#aedes.on('clientError', (client, error) => this.#protocolFault(client, error))
-    this.#server = this.#tlsServer()
+    this.#door = new FrontDoor({ ...options, refusals: this.#refusals, onPeer: (socket) => this.#begin(socket) })
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port
+    return this.#door.port
   }
 
   async listen(): Promise<void> {
     await this.#aedes.listen()
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#server.once('error', reject)
-    const { host, port } = this.#options
-    this.#server.listen(port, host, resolve)
-    await promise.catch(({ code }: NodeJS.ErrnoException) => {
+    await this.#door.listen().catch((error) => {
       this.#aedes.close() // its heartbeat would keep the process from ending
-      throw new ConfigError([`zonesFile: cannot listen on ${host}, TCP port ${port} (${code})`])
+      throw error
     })
-    this.#server.off('error', reject)
   }
 
   status(): BrokerStatus {
@@ -148,41 +132,10 @@ class TlsBroker implements Broker {
   }
 
   async close(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.#server.close(() => resolve())
+    const shut = this.#door.shut()
     await new Promise<void>((closed) => this.#aedes.close(() => closed()))
-    for (const socket of this.#connections) socket.destroy()
-    await promise
-  }
-
-  #tlsServer(): Server {
-    const { tls, limits } = this.#options
-    const server = createServer({
-      ...tls,
-      minVersion: 'TLSv1.3',
-      requestCert: true,
-      rejectUnauthorized: true,
-      sigalgs: signatureAlgorithms,
-      secureOptions: constants.SSL_OP_NO_TICKET,
-      handshakeTimeout: limits.handshakeDeadlineSeconds * 1000,
-      pauseOnConnect: false,
-    })
-    server.maxConnections = limits.sessionsMax
-    server.on('connection', (socket) => {
-      this.#connections.add(socket)
-      socket.once('close', () => this.#connections.delete(socket))
-    })
-    server.on('drop', (socket) => {
-      this.#refusals.note(new PeerError('SESSION_LIMIT', `over ${limits.sessionsMax} sessions`), {
-        address: socket?.remoteAddress,
-      })
-    })
-    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-      this.#refusals.note(tlsFault(error, socket), { address: socket.remoteAddress })
-      socket.destroy() // a failed handshake leaves the socket open otherwise
-    })
-    server.on('secureConnection', (socket) => this.#begin(socket))
-    return server
+    this.#door.destroyAll()
+    await shut
   }
 
   /** TLS has checked the chain; who it is and whether it is revoked is asked here, at every session. */
@@ -292,14 +245,4 @@ class TlsBroker implements Broker {
     if (session === undefined || error instanceof PeerError || broke) return
     this.#refusals.note(new PeerError('PACKET_MALFORMED', error.message), session.peer)
   }
-}
-
-/** With TLS 1.3 the client believes it is connected until we close: our log is the only place that says why. */
-function tlsFault(error: NodeJS.ErrnoException, socket: TLSSocket): PeerError {
-  const verdict = socket.authorizationError as unknown as string | undefined
-  if (verdict) return new PeerError(certificateFault(verdict), verdict)
-  if (error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
-    return new PeerError('CERTIFICATE_MISSING', 'the client sent no certificate')
-  }
-  return new PeerError('TLS_FAILED', error.code ?? error.message)
 }

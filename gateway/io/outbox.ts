@@ -26,6 +26,8 @@ export interface Sealable {
   upTo: number
   leaves: Uint8Array[]
   readings: number
+  /** as large as a batch may be: more rows may wait behind these */
+  full: boolean
 }
 
 /** Octets of one outbox row, about; a single series beyond it is a row of its own. */
@@ -63,13 +65,12 @@ export class Outbox {
 
   /** The oldest rows, up to a batch's size. @returns undefined when nothing waits */
   sealable(): Sealable | undefined {
-    const found: Sealable = { upTo: 0, leaves: [], readings: 0 }
+    const found: Sealable = { upTo: 0, leaves: [], readings: 0, full: false }
     let octets = 0
-    const rows = this.#database
-      .prepare('SELECT id, readings, octets, leaves FROM outbox ORDER BY id LIMIT 1000')
-      .iterate()
+    const rows = this.#database.prepare('SELECT id, readings, octets, leaves FROM outbox ORDER BY id').iterate()
     for (const row of rows as Iterable<{ id: number; readings: number; octets: number; leaves: Uint8Array }>) {
-      if (octets > 0 && octets + row.octets > batchLeafOctetsMax) break
+      found.full = octets > 0 && octets + row.octets > batchLeafOctetsMax
+      if (found.full) break
       octets += row.octets
       found.leaves.push(...split(row.leaves))
       found.readings += row.readings

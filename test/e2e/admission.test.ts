@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { openFrontDoor } from '#test/support/front-door.ts'
 import { judge } from '#test/support/judge.ts'
 import { type FiledCertificate, throwawayPki, type WithForeign } from '#test/support/pki.ts'
@@ -114,6 +114,25 @@ describe('a peer', () => {
     expect(client.packets).toMatchObject([{ cmd: 'connack', returnCode: 0, sessionPresent: false }])
     expect(client.socket.getProtocol()).toBe('TLSv1.3')
     expect(door.broker.status()).toMatchObject({ sessions: 1, refused: {} })
+  })
+
+  test('beyond the handshakes of one second is cut off before its handshake, and let in later', async () => {
+    const certificate = await pki.issue('concentrator', 'dc-storm')
+    const door = await openFrontDoor(pki, gateway, { limits: { handshakesPerSecondMax: 1 } })
+    const storm = Array.from({ length: 4 }, () => {
+      const socket = connectTcp(door.port, '127.0.0.1')
+      socket.on('error', () => {})
+      onTestFinished(() => void socket.destroy())
+      return once(socket, 'close')
+    })
+    await Promise.race(storm) // at most two seconds begin within it, so of four at least two are cut off at once
+    await door.tail.until({ event: 'peer.refused', code: 'HANDSHAKE_LIMIT', address: '127.0.0.1' })
+    expect(door.broker.status().sessions).toBe(0)
+    const isLetIn = async (): Promise<boolean> => {
+      const client = await dial(door.port, credentials(pki, certificate))
+      return Promise.race([client.open().then(() => true), client.closed.then(() => false)])
+    }
+    await expect.poll(isLetIn, { interval: 300, timeout: 10_000 }).toBe(true)
   })
 
   test('beyond the limit of sessions is cut off, and let in when there is room again', async () => {

@@ -18,6 +18,7 @@ export interface FrontDoor {
 
 const roomy: BrokerLimits = {
   sessionsMax: 100,
+  handshakesPerSecondMax: 1_000,
   handshakeDeadlineSeconds: 10,
   connectDeadlineSeconds: 10,
   keepAliveSecondsMax: 600,

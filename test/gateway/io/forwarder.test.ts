@@ -51,7 +51,7 @@ afterEach(() => {
 function seal(sequence: number, octets = 5_000): { sequence: number; sealedAtMs: number; passesDone: number } {
   const sealedAtMs = Date.now()
   const batch = { sequence, digest: Buffer.alloc(32), sealedAtMs, octets: Buffer.alloc(octets, sequence) }
-  ledger.outbox.seal({ upTo: 0, leaves: [], readings: 0 }, batch)
+  ledger.outbox.seal({ upTo: 0, leaves: [], readings: 0, full: false }, batch)
   return { sequence, sealedAtMs, passesDone: 0 }
 }
 

@@ -1,0 +1,127 @@
+import { constants } from 'node:crypto'
+import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net'
+import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
+import { ConfigError, PeerError } from '../errors.ts'
+import { certificateFault } from '../session/trust.ts'
+import type { Refusals } from './refusals.ts'
+
+/**
+ * TCP and TLS 1.3 with client certificates: how many may come in, how fast, and with whose certificate. What it hands on
+ * has a chain that TLS has checked; who that is, and whether it is revoked, is asked by whoever takes it.
+ */
+export interface FrontDoorOptions {
+  host: string
+  port: number
+  /** PEM; `cert` with the issuing CA's, `ca` with that of every other issuing CA that has certificates in the field */
+  tls: { key: Buffer; cert: Buffer; ca: Buffer }
+  limits: FrontDoorLimits
+  refusals: Refusals
+  onPeer: (socket: TLSSocket) => void
+}
+
+export interface FrontDoorLimits {
+  /** connections, those in their handshake too */
+  sessionsMax: number
+  /** connections that may begin a handshake in one second: after a blackout all come at once, and each costs a signature */
+  handshakesPerSecondMax: number
+  handshakeDeadlineSeconds: number
+}
+
+/** Our PKI signs with nothing else; a list keeps odd curves out of the handshake. */
+const signatureAlgorithms = 'ecdsa_secp256r1_sha256'
+
+export class FrontDoor {
+  readonly #options: FrontDoorOptions
+  readonly #tcp: TcpServer
+  readonly #tls: TlsServer
+  /** below the sessions, those still in their handshake too */
+  readonly #connections = new Set<Socket>()
+  #second = { number: 0, handshakes: 0 }
+
+  constructor(options: FrontDoorOptions) {
+    this.#options = options
+    this.#tls = this.#tlsServer()
+    this.#tcp = createTcpServer((socket) => this.#enter(socket))
+    this.#tcp.maxConnections = options.limits.sessionsMax
+    this.#tcp.on('drop', (socket) => {
+      const fault = new PeerError('SESSION_LIMIT', `over ${options.limits.sessionsMax} sessions`)
+      options.refusals.note(fault, { address: socket?.remoteAddress })
+    })
+  }
+
+  get port(): number {
+    return (this.#tcp.address() as AddressInfo).port
+  }
+
+  /** @throws ConfigError when the address or port cannot be had */
+  async listen(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const { host, port } = this.#options
+    this.#tcp.once('error', reject)
+    this.#tcp.listen(port, host, resolve)
+    await promise.catch(({ code }: NodeJS.ErrnoException) => {
+      throw new ConfigError([`zonesFile: cannot listen on ${host}, TCP port ${port} (${code})`])
+    })
+    this.#tcp.off('error', reject)
+  }
+
+  /** Nobody new from now on. @returns when the last connection is gone */
+  shut(): Promise<void> {
+    return new Promise((resolve) => this.#tcp.close(() => resolve()))
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#connections) socket.destroy()
+  }
+
+  #enter(socket: Socket): void {
+    if (!this.#mayShakeHands()) {
+      const fault = new PeerError(
+        'HANDSHAKE_LIMIT',
+        `over ${this.#options.limits.handshakesPerSecondMax} in one second`,
+      )
+      this.#options.refusals.note(fault, { address: socket.remoteAddress })
+      socket.destroy()
+      return
+    }
+    this.#connections.add(socket)
+    socket.once('close', () => this.#connections.delete(socket))
+    this.#tls.emit('connection', socket)
+  }
+
+  #mayShakeHands(): boolean {
+    const number = Math.floor(performance.now() / 1000)
+    if (this.#second.number !== number) this.#second = { number, handshakes: 0 }
+    this.#second.handshakes++
+    return this.#second.handshakes <= this.#options.limits.handshakesPerSecondMax
+  }
+
+  #tlsServer(): TlsServer {
+    const { tls, limits, refusals, onPeer } = this.#options
+    const server = createTlsServer({
+      ...tls,
+      minVersion: 'TLSv1.3',
+      requestCert: true,
+      rejectUnauthorized: true,
+      sigalgs: signatureAlgorithms,
+      secureOptions: constants.SSL_OP_NO_TICKET,
+      handshakeTimeout: limits.handshakeDeadlineSeconds * 1000,
+    })
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      refusals.note(tlsFault(error, socket), { address: socket.remoteAddress })
+      socket.destroy() // a failed handshake leaves the socket open otherwise
+    })
+    server.on('secureConnection', onPeer)
+    return server
+  }
+}
+
+/** With TLS 1.3 the client believes it is connected until we close: our log is the only place that says why. */
+function tlsFault(error: NodeJS.ErrnoException, socket: TLSSocket): PeerError {
+  const verdict = socket.authorizationError as unknown as string | undefined
+  if (verdict) return new PeerError(certificateFault(verdict), verdict)
+  if (error.code === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE') {
+    return new PeerError('CERTIFICATE_MISSING', 'the client sent no certificate')
+  }
+  return new PeerError('TLS_FAILED', error.code ?? error.message)
+}
