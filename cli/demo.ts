@@ -136,10 +136,11 @@ async function show(parts: Fleet, { folder }: Layout, { began, json, signal }: S
   }
 }
 
-/** Over the table before. @returns its height */
+/** Over the table before; a row that the terminal would wrap is cut. @returns its height */
 function redraw(rows: readonly string[], height: number): number {
   const up = height === 0 ? '' : `\u001b[${height}A`
-  process.stderr.write(`${up}${rows.map((row) => `\u001b[2K${row}\n`).join('')}`)
+  const width = process.stderr.columns
+  process.stderr.write(`${up}${rows.map((row) => `\r\u001b[2K${row.slice(0, width)}\n`).join('')}`)
   return rows.length
 }
 

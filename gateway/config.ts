@@ -1,4 +1,3 @@
-import { resolve } from 'node:path'
 import { type Fields, readConfig } from './fields.ts'
 import type { AcceleratedClock } from './io/clock.ts'
 
@@ -31,20 +30,20 @@ export function parseGatewayConfig(text: string, folder: string): Readonly<Gatew
 
 function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
   return {
-    zonesFile: path(fields, 'zonesFile', folder),
+    zonesFile: fields.path('zonesFile', folder),
     loopback: fields.optional('loopback', loopbackPorts),
-    data: path(fields, 'data', folder),
+    data: fields.path('data', folder),
     tls: fields.object('tls', (tls) => ({
-      keyFile: path(tls, 'keyFile', folder),
-      certificateFile: path(tls, 'certificateFile', folder),
-      trustFile: path(tls, 'trustFile', folder),
-      crlFile: path(tls, 'crlFile', folder),
+      keyFile: tls.path('keyFile', folder),
+      certificateFile: tls.path('certificateFile', folder),
+      trustFile: tls.path('trustFile', folder),
+      crlFile: tls.path('crlFile', folder),
     })),
     sealer: fields.object('sealer', (sealer) => ({
-      keyFile: path(sealer, 'keyFile', folder),
-      certificateFile: path(sealer, 'certificateFile', folder),
+      keyFile: sealer.path('keyFile', folder),
+      certificateFile: sealer.path('certificateFile', folder),
     })),
-    kekFile: path(fields, 'kekFile', folder),
+    kekFile: fields.path('kekFile', folder),
     seal: fields.optional('seal', (seal) => ({ intervalMs: seal.whole('intervalMs', [10, 600_000], 1_000) })) ?? {
       intervalMs: 1_000,
     },
@@ -86,8 +85,3 @@ function loopbackPorts(fields: Fields): LoopbackPorts {
 
 const passesDefault = [0, 2_000, 30_000]
 const graceDefault = 6 * 3_600
-
-function path(fields: Fields, key: string, folder: string): string {
-  const text = fields.text(key, undefined, { pattern: /^[^\0]{1,4096}$/, says: 'a path' })
-  return resolve(folder, text)
-}

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { ConfigError } from './errors.ts'
 
 /**
@@ -24,6 +25,16 @@ export class Fields {
     if (typeof value === 'string' && (form === undefined || form.pattern.test(value))) return value
     this.fault(key, form?.says ?? 'a text')
     return ''
+  }
+
+  /** @param folder that a relative path starts from: the file's own */
+  path(key: string, folder: string): string {
+    return resolve(folder, this.text(key, undefined, { pattern: /^[^\0]{1,4096}$/, says: 'a path' }))
+  }
+
+  /** @returns undefined when the key is absent */
+  optionalPath(key: string, folder: string): string | undefined {
+    return Object.hasOwn(this.#object, key) ? this.path(key, folder) : this.#nothing(key)
   }
 
   whole(key: string, [min, max]: readonly [number, number], fallback?: number): number {

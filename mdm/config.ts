@@ -1,5 +1,4 @@
-import { resolve } from 'node:path'
-import { type Fields, readConfig } from '#gateway/fields.ts'
+import { readConfig } from '#gateway/fields.ts'
 
 /** The receiver's one configuration file. Its address and port are the zones file's. */
 export interface MdmConfig {
@@ -17,14 +16,10 @@ export interface MdmConfig {
 /** @throws ConfigError with everything wrong */
 export function parseMdmConfig(text: string, folder: string): Readonly<MdmConfig> {
   return readConfig(text, (fields) => ({
-    zonesFile: path(fields, 'zonesFile', folder),
+    zonesFile: fields.path('zonesFile', folder),
     loopback: fields.optional('loopback', (ports) => ({ oneway: ports.whole('oneway', [0, 65_535]) })),
-    data: path(fields, 'data', folder),
-    trustFile: path(fields, 'trustFile', folder),
+    data: fields.path('data', folder),
+    trustFile: fields.path('trustFile', folder),
     receiveBufferOctets: fields.whole('receiveBufferOctets', [65_536, 1_073_741_824], 4_194_304),
   }))
-}
-
-function path(fields: Fields, key: string, folder: string): string {
-  return resolve(folder, fields.text(key, undefined, { pattern: /^[^\0]{1,4096}$/, says: 'a path' }))
 }

@@ -1,5 +1,4 @@
-import { resolve } from 'node:path'
-import { type Fields, readConfig } from '#gateway/fields.ts'
+import { readConfig } from '#gateway/fields.ts'
 
 /** One configuration file of a load run. */
 export interface SimulatorConfig {
@@ -28,22 +27,13 @@ export function parseSimulatorConfig(text: string, folder: string): Readonly<Sim
       port: gateway.whole('port', [1, 65_535]),
       servername: gateway.text('servername'),
     })),
-    trustFile: path(fields, 'trustFile', folder),
-    fleet: path(fields, 'fleet', folder),
+    trustFile: fields.path('trustFile', folder),
+    fleet: fields.path('fleet', folder),
     liveStart: fields.whole('liveStart', [0, 8_000_000_000]),
     historyStart: fields.whole('historyStart', [0, 8_000_000_000]),
     intervalSeconds: fields.whole('intervalSeconds', [60, 86_400]),
     tickMs: fields.whole('tickMs', [10, 86_400_000]),
-    curvesFile: optionalPath(fields, 'curvesFile', folder),
-    recordFile: optionalPath(fields, 'recordFile', folder),
+    curvesFile: fields.optionalPath('curvesFile', folder),
+    recordFile: fields.optionalPath('recordFile', folder),
   }))
-}
-
-function path(fields: Fields, key: string, folder: string): string {
-  return resolve(folder, fields.text(key, undefined, { pattern: /^[^\0]{1,4096}$/, says: 'a path' }))
-}
-
-function optionalPath(fields: Fields, key: string, folder: string): string | undefined {
-  const text = fields.text(key, '')
-  return text === '' ? undefined : resolve(folder, text)
 }

@@ -1,5 +1,4 @@
-import { resolve } from 'node:path'
-import { type Fields, readConfig } from '#gateway/fields.ts'
+import { readConfig } from '#gateway/fields.ts'
 
 /** The service's one configuration file. Its address, port and conduit's limits are the zones file's. */
 export interface StudiesConfig {
@@ -26,13 +25,13 @@ const hostName = {
 export function parseStudiesConfig(text: string, folder: string): Readonly<StudiesConfig> {
   return readConfig(text, (fields) => {
     const config = {
-      zonesFile: path(fields, 'zonesFile', folder),
+      zonesFile: fields.path('zonesFile', folder),
       loopback: fields.optional('loopback', (ports) => ({ studies: ports.whole('studies', [0, 65_535]) })),
-      released: path(fields, 'released', folder),
+      released: fields.path('released', folder),
       names: fields.optionalTexts('names', hostName)?.map((name) => name.toLowerCase()),
       tls: fields.optional('tls', (tls) => ({
-        keyFile: path(tls, 'keyFile', folder),
-        certificateFile: path(tls, 'certificateFile', folder),
+        keyFile: tls.path('keyFile', folder),
+        certificateFile: tls.path('certificateFile', folder),
       })),
     }
     if (config.loopback === undefined && config.tls === undefined) fields.fault('tls', 'required without loopback')
@@ -41,8 +40,4 @@ export function parseStudiesConfig(text: string, folder: string): Readonly<Studi
     }
     return config
   })
-}
-
-function path(fields: Fields, key: string, folder: string): string {
-  return resolve(folder, fields.text(key, undefined, { pattern: /^[^\0]{1,4096}$/, says: 'a path' }))
 }
