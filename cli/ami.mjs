@@ -31,7 +31,9 @@ if (Number(process.versions.node.split('.')[0]) === 24) {
   // The child shares the terminal: Ctrl-C reaches it directly, and we wait for its own clean end. The channel tells it when
   // we are gone.
   const child = spawn(node, [main, ...process.argv.slice(2)], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
-  process.on('SIGINT', () => {})
+  process.on('SIGINT', () => {
+    if (!process.stdin.isTTY) child.kill('SIGINT') // no terminal has told it
+  })
   process.on('SIGTERM', () => child.kill('SIGTERM'))
   child.once('close', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 1)))
 }

@@ -50,6 +50,12 @@ interface Fleet {
   simulator: Child
 }
 
+/** A second signal ends the demo at once, by `exit` and not by the system, so that what it made is removed. */
+function endAtTheNext(): undefined {
+  process.once('SIGINT', () => process.exit(130))
+  process.once('SIGTERM', () => process.exit(143))
+}
+
 /** @param folder given, or made here and removed at the end */
 async function demo(
   asked: DemoOptions,
@@ -57,7 +63,7 @@ async function demo(
   { durationSeconds, json }: { durationSeconds: number | undefined; json: boolean },
 ): Promise<number> {
   const began = performance.now()
-  const signal = untilSignal().then(() => undefined)
+  const signal = untilSignal().then(endAtTheNext)
   say(json, 'making keys, certificates and a fleet …')
   const layout = await layOut(folder, asked)
   const parts = await start(layout)
@@ -182,7 +188,9 @@ async function arrival(mdm: Child, sealed: number): Promise<void> {
 
 function verdictOf({ simulator, gateway }: Fleet, counted: Tally): Verdict {
   const [sent, status] = [simulator.last('simulator.status'), gateway.last('gateway.status')]
-  const { acked, delivered, verified, lost, duplicated } = counted
+  const { acked, delivered, verified, lost } = counted
+  // A reading that nobody has on record may have been under way; when everything sent is acknowledged it is one too many.
+  const duplicated = counted.duplicated + (sent?.sent === acked ? counted.unrecorded : 0)
   const sealedBatches = Number(status?.batchesSealed ?? 0)
   return {
     readings: {
@@ -220,9 +228,16 @@ function say(json: boolean, text: string): void {
   if (!json) process.stderr.write(`${text}\n`)
 }
 
+/** @throws ConfigError */
 function makeFolder(dir: string | undefined): string {
-  if (dir === undefined) return mkdtempSync(join(tmpdir(), 'ami-demo-'))
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  try {
+    if (dir === undefined) return mkdtempSync(join(tmpdir(), 'ami-demo-'))
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new ConfigError([
+      `--dir: cannot make a folder in ${dir ?? tmpdir()} (${(error as NodeJS.ErrnoException).code})`,
+    ])
+  }
   if (readdirSync(dir).length > 0) throw new ConfigError([`--dir: ${dir} is not empty`])
   return resolve(dir)
 }
@@ -241,11 +256,9 @@ async function run(args: readonly string[]): Promise<number> {
   const durationSeconds =
     values.duration === undefined ? undefined : decimalNumber('duration', values.duration, [1, 31_536_000])
   const folder = makeFolder(values.dir)
-  try {
-    return await demo(asked, folder, { durationSeconds, json: values.json })
-  } finally {
-    if (values.dir === undefined) rmSync(folder, { recursive: true, force: true })
-  }
+  // It holds keys: it goes however the process ends, also by a second Ctrl-C.
+  if (values.dir === undefined) process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  return await demo(asked, folder, { durationSeconds, json: values.json })
 }
 
 export const command: Command = { summary: 'the whole head-end on this machine, from nothing', help, run }

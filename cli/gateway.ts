@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseGatewayConfig } from '#gateway/config.ts'
 import { ConfigError } from '#gateway/errors.ts'
@@ -29,6 +29,7 @@ const importLinesMax = 1_000_000
 
 function open(configFile: string): SqliteLedger {
   const config = parseGatewayConfig(read(configFile), dirname(resolve(configFile)))
+  mkdirSync(config.data, { recursive: true, mode: 0o700 })
   return openLedger(join(config.data, 'ledger.sqlite'), readKek(config.kekFile))
 }
 
@@ -80,6 +81,7 @@ function listQuarantine(configFile: string, { limit, json }: { limit: number; js
 }
 
 async function serve(configFile: string): Promise<number> {
+  process.umask(0o077) // what lies in `data` is nobody else's
   const signal = untilSignal()
   const log = openLog('gateway')
   const gateway = await startGateway(configFile, log)
@@ -98,6 +100,7 @@ async function run(args: readonly string[]): Promise<number> {
   if (values.config === undefined) throw new UsageError('gateway: --config FILE is required')
   const [verb, file, ...more] = positionals
   if (verb === undefined) return serve(values.config)
+  if (verb === 'import' && file === undefined) throw new UsageError('gateway import: REGISTRY.ndjson is required')
   if (verb === 'import' && file !== undefined && more.length === 0) return importRegistry(values.config, file)
   if (verb === 'quarantine' && file === undefined) {
     const limit = wholeNumber('limit', values.limit, [1, 100_000])

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { ConfigError, exitConfig } from '#gateway/errors.ts'
 import { type Command, exitUsage, UsageError } from './command.ts'
 
@@ -14,18 +15,33 @@ const commands: Record<string, () => Promise<{ command: Command }>> = {
   verify: () => import('./verify.ts'),
 }
 
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
 async function overview(): Promise<string> {
   const lines: string[] = []
   for (const [name, load] of Object.entries(commands)) {
     lines.push(`  ${name.padEnd(10)} ${(await load()).command.summary}`)
   }
-  return `ami: a smart-meter head-end\n\nusage: ami COMMAND [--help]\n\n${lines.join('\n')}\n`
+  return `ami: a smart-meter head-end, version ${version()}
+
+usage: ami COMMAND [--help]
+       ami --version
+
+${lines.join('\n')}
+`
 }
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(await overview())
     return name === undefined ? exitUsage : 0
+  }
+  if (name === '--version') {
+    process.stdout.write(`${version()}\n`)
+    return 0
   }
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (load === undefined) throw new UsageError(`no command '${name}'`)

@@ -13,13 +13,17 @@ the sealed batch under data/EPOCH/batches, what does not verify under data/quara
 the log (event mdm.status). Nothing is ever sent. SIGINT or SIGTERM ends it.
 `
 
+/** `EX_IOERR` of sysexits.h */
+const exitIo = 74
+
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args, { config: { type: 'string' } })
   if (positionals.length !== 1 || positionals[0] !== 'receive') throw new UsageError("mdm: 'receive' is its one verb")
   if (values.config === undefined) throw new UsageError('mdm receive: --config FILE is required')
   const signal = untilSignal()
   const mdm = await startMdm(values.config, openLog('mdm'))
-  await signal
+  const failed = await Promise.race([signal, mdm.failed])
+  if (failed instanceof Error) process.exit(exitIo) // what is in memory cannot be stored either
   await mdm.stop()
   return 0
 }

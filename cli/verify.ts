@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError, PeerError } from '#gateway/errors.ts'
+import { isoTime, unitName } from '#mdm/ndjson.ts'
 import {
   type ProvenSeries,
   proveReading,
@@ -21,12 +22,16 @@ BATCH is a sealed batch as 'ami mdm receive' keeps it. Checked are its form, its
 the signer's chain to ROOT.pem with the CRLs that it carries.
 
   --reading METER,OBIS,END  also checks that this reading stands under the signed root (system title, OBIS code,
-                            interval end in UTC, as in the NDJSON). The proof tells of no other meter.
+                            interval end in UTC, as in the NDJSON), and shows it and no other. Without it a PROOF
+                            shows all that it proves. The proof tells of no other meter.
   --extract DIR             writes header.pb and header.p7s, for other tools, and proof.json with --reading:
                             openssl cms -verify -binary -inform DER -in header.p7s -content header.pb -CAfile ROOT.pem
   --json                    one JSON line
 
-Exit 0: all of it holds. Exit 1: it does not, with the code of what failed.
+A value is an integer, times ten to 'scaler', in 'unit'.
+
+Exit 0: all of it holds. Exit 1: it does not, with the code of what failed. Exit 64: usage.
+Exit 78: a file cannot be read, or ROOT.pem holds no certificate.
 `
 
 function read(file: string): Buffer {
@@ -58,24 +63,15 @@ interface Asked {
 /** @throws PeerError what does not hold */
 async function check(octets: Buffer, { roots, reading, extract }: Asked): Promise<Record<string, unknown>> {
   const now = Math.floor(Date.now() / 1000)
-  if (octets[0] === 0x7b) return report(proving(await verifyProof(parseJson(octets), roots, now), reading)) // {
+  if (octets[0] === 0x7b) return report(await verifyProof(parseJson(octets), roots, now), reading) // {
   const batch = await verifyBatch(octets, roots, now)
   const proof = reading === undefined ? undefined : proveReading(batch, reading)
   if (reading !== undefined && proof === undefined)
     throw new PeerError('PROOF_INVALID', 'no such reading in this batch')
   if (extract !== undefined) writeParts(extract, batch, proof)
-  const proven = proof === undefined ? {} : report(await verifyProof(proof, roots, now))
+  const proven = proof === undefined ? {} : report(await verifyProof(proof, roots, now), reading)
   const { sequence, epoch, readingCount: readings } = batch.header
   return { epoch, sequence, readings, signer: batch.signer, signedAt: isoTime(batch.signedAt), ...proven }
-}
-
-/** @throws PeerError `PROOF_INVALID` when it proves another reading than the one asked for */
-function proving(proven: ProvenSeries, reading: ReadingName | undefined): ProvenSeries {
-  const { meter, obis, ends } = proven.series
-  if (reading === undefined || (meter === reading.meter && obis === reading.obis && ends.includes(reading.end))) {
-    return proven
-  }
-  throw new PeerError('PROOF_INVALID', 'it proves another reading')
 }
 
 function parseJson(octets: Buffer): unknown {
@@ -97,10 +93,16 @@ function trusted(file: string): Uint8Array[] {
   }
 }
 
-function report({ header, series, signer }: ProvenSeries): Record<string, unknown> {
-  const { meter, obis, scaler, unit, ends, values } = series
+/** @throws PeerError `PROOF_INVALID` when it proves another reading than the one asked for */
+function report({ header, series, signer }: ProvenSeries, asked: ReadingName | undefined): Record<string, unknown> {
+  const { meter, obis, scaler, ends, values } = series
+  const unit = unitName(series.unit)
   const readings = ends.map((end, i) => ({ end: isoTime(end), value: String(values[i]) }))
-  return { sequence: header.sequence, signer, proven: { meter, obis, scaler, unit, readings } }
+  const common = { sequence: header.sequence, signer }
+  if (asked === undefined) return { ...common, proven: { meter, obis, scaler, unit, readings } }
+  const found = meter === asked.meter && obis === asked.obis ? readings[ends.indexOf(asked.end)] : undefined
+  if (found === undefined) throw new PeerError('PROOF_INVALID', 'it proves another reading')
+  return { ...common, reading: { meter, obis, ...found, scaler, unit } }
 }
 
 function writeParts(folder: string, { batch }: VerifiedBatch, proof: unknown): void {
@@ -108,10 +110,6 @@ function writeParts(folder: string, { batch }: VerifiedBatch, proof: unknown): v
   writeFileSync(join(folder, 'header.pb'), batch.header)
   writeFileSync(join(folder, 'header.p7s'), batch.signature)
   if (proof !== undefined) writeFileSync(join(folder, 'proof.json'), `${JSON.stringify(proof)}\n`)
-}
-
-function isoTime(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }
 
 async function run(args: readonly string[]): Promise<number> {

@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Logger } from 'pino'
@@ -8,7 +9,7 @@ import { ConfigError } from './errors.ts'
 import { type Broker, openBroker } from './io/broker.ts'
 import { holdFolder } from './io/database.ts'
 import { type Journal, openJournal } from './io/journal.ts'
-import { JournalCorrupt } from './io/journal-record.ts'
+import { JournalCorrupt, JournalFailed } from './io/journal-record.ts'
 import { readKek, readPublic, readSecret } from './io/keys.ts'
 import { openLedger } from './io/ledger.ts'
 import { openRevocation, type Revocation } from './io/revocation.ts'
@@ -26,6 +27,8 @@ export interface Gateway {
 }
 
 const statusIntervalMs = 1_000
+/** Certificates run out; that need not be noticed at once. */
+const cutIntervalMs = 60_000
 /** The journal is released in whole segments, so asking seldom costs nothing. */
 const releaseIntervalMs = 5_000
 
@@ -58,8 +61,9 @@ export async function startGateway(configFile: string, log: Logger): Promise<Gat
 async function openGateway({ config, zones, log, journal, pipeline, lock }: Opened): Promise<Gateway> {
   let fail: (error: Error) => void = () => {}
   const failed = new Promise<Error>((resolve) => (fail = resolve))
-  const revocation = openRevocation({ file: config.tls.crlFile, log, onChange: () => broker.cut() })
-  const broker = await openFrontDoor({
+  let broker: Broker | undefined
+  const revocation = openRevocation({ file: config.tls.crlFile, log, onChange: () => broker?.cut() })
+  broker = await openFrontDoor({
     config,
     zones,
     log,
@@ -105,11 +109,11 @@ async function live({ broker, journal, pipeline, revocation, log, stop, failed }
   const timers = [
     setInterval(report, statusIntervalMs),
     setInterval(() => journal.release(pipeline.status?.position ?? 0), releaseIntervalMs),
+    setInterval(() => broker.cut(), cutIntervalMs),
   ]
   const fault = await Promise.race([stop.then(() => undefined), failed, pipeline.failed])
   if (fault !== undefined) {
-    log.error({ event: 'gateway.failed', detail: fault.message, stack: fault.stack })
-    return 70 // EX_SOFTWARE: what is acknowledged lies in the journal, the next start takes it from there
+    return gaveUp(fault, log)
   }
   log.info({ event: 'gateway.draining' })
   revocation.close()
@@ -118,10 +122,24 @@ async function live({ broker, journal, pipeline, revocation, log, stop, failed }
   const lost = await pipeline.drain(journal.durable)
   timers.forEach(clearInterval)
   report()
-  if (lost !== undefined) log.error({ event: 'gateway.failed', detail: lost.message, stack: lost.stack })
-  else log.info({ event: 'gateway.ended' })
-  return lost === undefined ? 0 : 70
+  if (lost !== undefined) return gaveUp(lost, log)
+  log.info({ event: 'gateway.ended' })
+  return 0
 }
+
+/** What is acknowledged lies in the journal, and the next start takes it from there. @returns the exit code */
+function gaveUp(fault: Error, log: Logger): number {
+  if (fault instanceof JournalFailed) {
+    log.error({ event: 'journal.failed', detail: fault.message })
+    return exitIo
+  }
+  log.error({ event: 'gateway.failed', detail: fault.message, stack: fault.stack })
+  return exitSoftware
+}
+
+/** `EX_SOFTWARE` and `EX_IOERR` of sysexits.h */
+const exitSoftware = 70
+const exitIo = 74
 
 async function openFrontDoor(parts: {
   config: GatewayConfig
@@ -186,6 +204,14 @@ function checkLedger(config: GatewayConfig, journal: Journal): void {
   }
 }
 
+/** The MDM's first address, and ours of the same version. */
+function route({ hosts }: Zones): { host: string; from: string } {
+  const [host] = hosts.mdm.addresses
+  const from = hosts.gateway.addresses.find((address) => isIPv6(address) === isIPv6(host))
+  if (from === undefined) throw new ConfigError([`zonesFile: hosts.gateway has no address of the version of ${host}`])
+  return { host, from }
+}
+
 function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): PipelineOptions {
   const { port, limits } = conduit(zones, 'oneway')
   const { passesAfterMs } = config.forward
@@ -195,7 +221,7 @@ function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): 
     sealer: { ...config.sealer, crlFile: config.tls.crlFile },
     sealIntervalMs: config.seal.intervalMs,
     forward: {
-      host: addressOf(zones, 'mdm'),
+      ...route(zones),
       port,
       symbolOctets: limits.symbolOctets,
       bitsPerSecond: limits.bitsPerSecondMax,

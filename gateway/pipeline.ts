@@ -25,7 +25,15 @@ export interface PipelineOptions {
   kekFile: string
   sealer: { keyFile: string; certificateFile: string; crlFile: string }
   sealIntervalMs: number
-  forward: { host: string; port: number; symbolOctets: number; bitsPerSecond: number; passesAfterMs: readonly number[] }
+  forward: {
+    host: string
+    port: number
+    /** our own address */
+    from: string
+    symbolOctets: number
+    bitsPerSecond: number
+    passesAfterMs: readonly number[]
+  }
   graceSeconds: number
   retention: { replayDays: number; readingDays: number }
   clock: AcceleratedClock | undefined
@@ -112,8 +120,8 @@ class Pipeline {
       file: join(options.data, 'released.sqlite'),
       graceSeconds,
     })
-    const { host, port: to, symbolOctets, bitsPerSecond, passesAfterMs } = options.forward
-    this.#sender = openSender(host, to)
+    const { host, port: to, from, symbolOctets, bitsPerSecond, passesAfterMs } = options.forward
+    this.#sender = openSender({ host, port: to, from })
     this.#forwarder = new Forwarder({
       outbox: this.#ledger.outbox,
       sender: this.#sender,

@@ -11,6 +11,8 @@ export interface Mdm {
   readonly port: number
   /** finishes what has come whole and reports once more */
   stop(): Promise<void>
+  /** settles when it cannot store any more, with what the disk said; a later pass of the sender's brings what came meanwhile */
+  readonly failed: Promise<Error>
 }
 
 const statusIntervalMs = 1_000
@@ -24,6 +26,7 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
   const drawn = parseZones(read('zonesFile', config.zonesFile))
   const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
   const roots = trusted(config.trustFile)
+  const fail = Promise.withResolvers<Error>()
   const receiver = await openReceiver({
     host: addressOf(zones, 'mdm'),
     port: conduit(zones, 'oneway').port,
@@ -31,12 +34,17 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
     roots,
     receiveBufferOctets: config.receiveBufferOctets,
     log,
+    onFailure: (error) => {
+      log.error({ event: 'store.failed', folder: config.data, detail: error.message })
+      fail.resolve(error)
+    },
   })
   const report = (): void => log.info({ event: 'mdm.status', ...receiver.status() })
   const timer = setInterval(report, statusIntervalMs)
   log.info({ event: 'mdm.listening', port: receiver.port })
   return {
     port: receiver.port,
+    failed: fail.promise,
     stop: async () => {
       clearInterval(timer)
       await receiver.close()

@@ -24,7 +24,7 @@ export function toNdjson(batch: number, all: readonly SealedSeries[]): string {
   const times = new Map<number, string>() // a batch has few different ends, and each is worth remembering
   for (const { meter, obis, scaler, unit, ends, values, qualities, revisions } of all) {
     const head = `{"batch":${batch},"meter":"${meter}","obis":"${obis}","end":"`
-    const tail = `,"scaler":${scaler},"unit":${JSON.stringify(symbols[unit] ?? unit)},"quality":`
+    const tail = `,"scaler":${scaler},"unit":${JSON.stringify(unitName(unit))},"quality":`
     for (let i = 0; i < ends.length; i++) {
       const end = times.get(ends[i]!) ?? isoTime(ends[i]!)
       times.set(ends[i]!, end)
@@ -34,6 +34,12 @@ export function toNdjson(batch: number, all: readonly SealedSeries[]): string {
   return lines.join('')
 }
 
-function isoTime(seconds: number): string {
+/** A unit's symbol, or its DLMS number where it has none here. */
+export function unitName(unit: number): string | number {
+  return symbols[unit] ?? unit
+}
+
+/** UTC to the second, `2026-01-01T00:15:00Z`. */
+export function isoTime(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

@@ -19,6 +19,8 @@ export interface ReceiverOptions {
   roots: readonly Uint8Array[]
   receiveBufferOctets: number
   log: Logger
+  /** what has come whole cannot be stored */
+  onFailure: (error: Error) => void
 }
 
 export interface Receiver {
@@ -32,14 +34,17 @@ export interface Receiver {
 
 export interface ReceiverStatus {
   datagrams: number
+  /** readings of batches that came whole, whatever they turned out to be worth */
+  delivered: number
   batches: number
+  /** verified and stored */
   readings: number
   /** batches of passes that came again */
   repeated: number
   /** what was dropped or quarantined, by code */
   refused: Partial<Record<PeerFault, number>>
-  /** of each stream: highest sequence, and what is missing below it as closed ranges */
-  streams: { epoch: number; highest: number; gaps: [number, number][] }[]
+  /** of each stream: highest sequence, how many are missing below it, and the first hundred ranges of them */
+  streams: { epoch: number; highest: number; missing: number; gaps: [number, number][] }[]
   /** of the last batch: from sealed to stored */
   lagMs: number | undefined
 }
@@ -66,7 +71,7 @@ class UdpReceiver implements Receiver {
   readonly #store: BatchStore
   readonly #assembler = new Assembler(assemblerLimits)
   readonly #refused: Partial<Record<PeerFault, number>> = {}
-  readonly #counts = { datagrams: 0, batches: 0, readings: 0, repeated: 0 }
+  readonly #counts = { datagrams: 0, delivered: 0, batches: 0, readings: 0, repeated: 0 }
   #pending = 0
   #pendingOctets = 0
   #work: Promise<void> = Promise.resolve()
@@ -108,7 +113,9 @@ class UdpReceiver implements Receiver {
   status(): ReceiverStatus {
     const streams = this.#store.epochs().map((epoch) => {
       const received = this.#store.received(epoch)
-      return { epoch, highest: received.highest, gaps: received.gaps().slice(0, gapsNamedMax) }
+      const gaps = received.gaps()
+      const missing = gaps.reduce((sum, [from, to]) => sum + to - from + 1, 0)
+      return { epoch, highest: received.highest, missing, gaps: gaps.slice(0, gapsNamedMax) }
     })
     return { ...this.#counts, refused: this.#refused, streams, lagMs: this.#lagMs }
   }
@@ -148,6 +155,7 @@ class UdpReceiver implements Receiver {
     await this.#socketEmpty()
     try {
       if (this.#store.received(epoch).has(sequence)) return
+      this.#counts.delivered += claimedReadings(octets)
       const batch = await this.#verify(octets)
       this.#checkPlace(whole, batch)
       this.#store.put({ epoch, sequence, octets, ndjson: toNdjson(sequence, batch.series) })
@@ -155,7 +163,7 @@ class UdpReceiver implements Receiver {
       this.#counts.readings += batch.header.readingCount
       this.#lagMs = Date.now() - batch.header.createdAtMs
     } catch (error) {
-      if (!(error instanceof PeerError)) throw error
+      if (!(error instanceof PeerError)) return this.#options.onFailure(error as Error)
       this.#count(error.code)
       this.#store.quarantine({ epoch, sequence, code: error.code, octets })
       this.#options.log.error({
@@ -214,5 +222,15 @@ class UdpReceiver implements Receiver {
 
   #count(code: PeerFault): void {
     this.#refused[code] = (this.#refused[code] ?? 0) + 1
+  }
+}
+
+/** What a whole object says of itself before anything of it is believed. */
+function claimedReadings(octets: Buffer): number {
+  try {
+    return decodeHeader(decodeSealedBatch(octets).header).readingCount
+  } catch (error) {
+    if (error instanceof PeerError) return 0
+    throw error
   }
 }

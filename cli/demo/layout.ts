@@ -6,8 +6,9 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ConduitId, conduit, defaultZonesFile, parseZones } from '#dmz-config/zones.ts'
+import { ConfigError } from '#gateway/errors.ts'
 import { initPki, openPki, type Pki } from '#pki/store.ts'
-import { parseCurves } from '#simulator/curves.ts'
+import { type Curves, parseCurves } from '#simulator/curves.ts'
 import { type FleetFile, prepareFleet } from '#simulator/prepare.ts'
 import { curveSource } from '#simulator/source.ts'
 
@@ -86,17 +87,30 @@ function spanOf({ curvesFile }: DemoOptions): Span {
       series: undefined,
     }
   }
-  const curves = parseCurves(readFileSync(curvesFile, 'utf8'))
+  const curves = readCurves(curvesFile)
   const { start, intervalSeconds } = curveSource(curves)
   const liveStart = (Math.floor(start / secondsPerDay) + 1) * secondsPerDay
   return { historyStart: start, liveStart, intervalSeconds, series: curves.series.size }
 }
 
+/** @throws ConfigError that names the file */
+function readCurves(file: string): Curves {
+  try {
+    return parseCurves(readFileSync(file, 'utf8'))
+  } catch (error) {
+    if (error instanceof ConfigError) throw new ConfigError(error.faults.map((fault) => `${file}: ${fault}`))
+    throw new ConfigError([`--load-curves: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`])
+  }
+}
+
 /** Fifty meters a substation, twenty-five a concentrator, unless told; and one substation too small to be released. */
 function sizeOf(options: DemoOptions, series: number | undefined): FleetFile {
-  const meters = Math.min(options.meters ?? series ?? 200, series ?? Number.POSITIVE_INFINITY)
-  const concentrators = Math.min(options.concentrators ?? Math.ceil(meters / 25), meters)
-  const smallSubstation = series === undefined && concentrators >= 2 && meters >= 40
+  const asked = options.meters ?? series ?? (options.concentrators ?? 8) * 25
+  const meters = Math.min(asked, series ?? Number.POSITIVE_INFINITY)
+  const concentrators = options.concentrators ?? Math.ceil(meters / 25)
+  if (concentrators > meters)
+    throw new ConfigError([`--concentrators: ${concentrators} are more than ${meters} meters`])
+  const smallSubstation = series === undefined && concentrators >= 2 && meters >= Math.max(40, concentrators + 6)
   const large = smallSubstation ? concentrators - 1 : concentrators
   const substations = Math.max(1, Math.min(Math.round(meters / 50), large, 999))
   return { seed: 1, substations, concentrators, meters, smallSubstation }

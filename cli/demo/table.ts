@@ -26,7 +26,7 @@ export class Table {
       acknowledged: number(simulator, 'acked'),
       opened: number(gateway, 'opened'),
       sealed: number(gateway, 'sealed'),
-      delivered: number(mdm, 'readings'),
+      delivered: number(mdm, 'delivered'),
       verified: number(mdm, 'readings'),
       quarantined: number(gateway, 'quarantined'),
     }

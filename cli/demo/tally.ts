@@ -1,9 +1,9 @@
 import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, sep } from 'node:path'
 import { createInterface } from 'node:readline'
-import type { BatchHeader } from '#gateway/codec/batch.ts'
 import { PeerError } from '#gateway/errors.ts'
-import { verifyBatch } from '#mdm/verify.ts'
+import { toNdjson } from '#mdm/ndjson.ts'
+import { type VerifiedBatch, verifyBatch } from '#mdm/verify.ts'
 import { certificatesFromPem } from '#pki/verify.ts'
 import type { SentSeries } from '#simulator/concentrator.ts'
 
@@ -14,7 +14,7 @@ import type { SentSeries } from '#simulator/concentrator.ts'
 export interface Tally {
   acked: number
   delivered: number
-  /** readings of batches that verify */
+  /** readings of batches that verify and whose lines are what was signed */
   verified: number
   /** acknowledged and not delivered, or with another value */
   lost: number
@@ -85,23 +85,30 @@ async function verifyAll(mdmData: string, rootFile: string, result: Tally): Prom
   const sequences = new Map<number, number[]>()
   for (const file of filesOf(mdmData, '.batch')) {
     result.batches++
-    const header = await verifiedHeader(readFileSync(file), roots)
-    if (header === undefined) continue
+    const batch = await verified(file, roots)
+    if (batch === undefined) continue
+    const { header, series } = batch
     result.batchesVerified++
-    result.verified += header.readingCount
+    if (linesBeside(file) === toNdjson(header.sequence, series)) result.verified += header.readingCount
     sequences.set(header.epoch, [...(sequences.get(header.epoch) ?? []), header.sequence])
   }
   for (const come of sequences.values()) result.gaps += come.reduce((a, b) => Math.max(a, b), 0) - new Set(come).size
 }
 
 /** @returns undefined for a batch that does not verify: it is counted as such */
-async function verifiedHeader(octets: Buffer, roots: readonly Uint8Array[]): Promise<BatchHeader | undefined> {
+async function verified(file: string, roots: readonly Uint8Array[]): Promise<VerifiedBatch | undefined> {
   try {
-    return (await verifyBatch(octets, roots, Math.floor(Date.now() / 1000))).header
+    return await verifyBatch(readFileSync(file), roots, Math.floor(Date.now() / 1000))
   } catch (error) {
     if (error instanceof PeerError) return undefined
     throw error
   }
+}
+
+/** What was written of a batch for those who load it. */
+function linesBeside(batchFile: string): string {
+  const file = batchFile.replace(`${sep}batches${sep}`, `${sep}readings${sep}`).replace(/\.batch$/, '.ndjson')
+  return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 
 function filesOf(folder: string, ending: string): string[] {

@@ -10,6 +10,7 @@ import { admitConnect, admitPublish, admitSubscribe } from '../session/rules.ts'
 import { chainRevocationFault, concentratorOf, type RevocationFault } from '../session/trust.ts'
 import { FrontDoor, type FrontDoorLimits, type FrontDoorOptions } from './front-door.ts'
 import type { Journal } from './journal.ts'
+import { JournalFailed } from './journal-record.ts'
 import { Refusals } from './refusals.ts'
 
 /**
@@ -36,7 +37,7 @@ export interface BrokerLimits extends FrontDoorLimits {
 export interface Broker {
   readonly port: number
   status(): BrokerStatus
-  /** ends the live sessions of revoked certificates */
+  /** ends the live sessions of certificates that are revoked or have run out */
   cut(): void
   close(): Promise<void>
 }
@@ -126,8 +127,12 @@ class TlsBroker implements Broker {
 
   cut(): void {
     for (const [socket, session] of this.#sessions) {
-      const fault = this.#revocationFault(session.certificate)
-      if (fault !== undefined) this.#refuse(socket as TLSSocket, session, fault)
+      const expired = session.certificate.validToDate.getTime() < Date.now()
+      const fault = expired
+        ? new PeerError('CERTIFICATE_EXPIRED', 'ran out while connected')
+        : this.#revocationFault(session.certificate)
+      // A CRL that ran out admits nobody, but to end every session for it would put the whole field in the dark.
+      if (fault !== undefined && fault.code !== 'REVOCATION_UNKNOWN') this.#refuse(socket as TLSSocket, session, fault)
     }
   }
 
@@ -230,7 +235,7 @@ class TlsBroker implements Broker {
 
   #connectFault(client: Client, error: Error): void {
     const session = this.#sessions.get(client.conn)
-    if (session === undefined || error instanceof PeerError) return
+    if (session === undefined || isOurs(error)) return
     const late = error.message === 'connect did not arrive in time'
     const fault = late
       ? new PeerError('CONNECT_LATE', `no CONNECT within ${this.#options.limits.connectDeadlineSeconds} s`)
@@ -242,7 +247,12 @@ class TlsBroker implements Broker {
     const session = this.#sessions.get(client.conn)
     // A line that broke, or a keep-alive that ran out, is no fault of the peer's making.
     const broke = error.code !== undefined || error.message === 'keep alive timeout'
-    if (session === undefined || error instanceof PeerError || broke) return
+    if (session === undefined || isOurs(error) || broke) return
     this.#refusals.note(new PeerError('PACKET_MALFORMED', error.message), session.peer)
   }
+}
+
+/** Told already, or no peer's fault at all. */
+function isOurs(error: Error): boolean {
+  return error instanceof PeerError || error instanceof JournalFailed
 }

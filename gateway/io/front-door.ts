@@ -36,6 +36,7 @@ export class FrontDoor {
   readonly #tls: TlsServer
   /** below the sessions, those still in their handshake too */
   readonly #connections = new Set<Socket>()
+  readonly #addresses = new WeakMap<Socket, string>()
   #second = { number: 0, handshakes: 0 }
 
   constructor(options: FrontDoorOptions) {
@@ -85,8 +86,15 @@ export class FrontDoor {
       return
     }
     this.#connections.add(socket)
+    if (socket.remoteAddress !== undefined) this.#addresses.set(socket, socket.remoteAddress)
     socket.once('close', () => this.#connections.delete(socket))
     this.#tls.emit('connection', socket)
+  }
+
+  /** TLS has let go of a socket that it refused, and Node then no longer says whose it was. */
+  #addressOf(socket: TLSSocket): string | undefined {
+    const below = (socket as { _parent?: Socket })._parent
+    return socket.remoteAddress ?? (below && this.#addresses.get(below))
   }
 
   #mayShakeHands(): boolean {
@@ -108,7 +116,7 @@ export class FrontDoor {
       handshakeTimeout: limits.handshakeDeadlineSeconds * 1000,
     })
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-      refusals.note(tlsFault(error, socket), { address: socket.remoteAddress })
+      refusals.note(tlsFault(error, socket), { address: this.#addressOf(socket) })
       socket.destroy() // a failed handshake leaves the socket open otherwise
     })
     server.on('secureConnection', onPeer)

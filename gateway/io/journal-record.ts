@@ -32,6 +32,11 @@ export class JournalCorrupt extends Error {
   override readonly name = 'JournalCorrupt'
 }
 
+/** The disk's: nothing can be made durable any more, so nothing may be acknowledged. The process must stop. */
+export class JournalFailed extends Error {
+  override readonly name = 'JournalFailed'
+}
+
 /** @returns one buffer, or two where copying the payload would cost more than a second */
 export function encodeRecord({ concentrator, receivedAtMs, payload }: Arrival): Uint8Array[] {
   const nameOctets = Buffer.byteLength(concentrator)

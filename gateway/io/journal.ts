@@ -17,6 +17,7 @@ import {
   encodeRecord,
   fsyncFolder,
   headOctets,
+  JournalFailed,
   listSegments,
   readAt,
   segmentPath,
@@ -138,16 +139,17 @@ class SegmentJournal implements Journal {
       const octets = group.reduce((sum, one) => sum + one.octets, 0)
       try {
         await writeDurably(this.#fd, group)
-      } catch (error) {
-        this.#failure = error as Error
+        this.#written += octets
+        if (this.#written - this.#segmentStart >= this.#limits.segmentOctets) this.#roll()
+      } catch (cause) {
+        const why = (cause as Error).message
+        this.#failure = new JournalFailed(`the journal in ${this.#folder} cannot be written: ${why}`, { cause })
         for (const one of [...group, ...this.#queue]) one.failed(this.#failure)
         this.#queue = []
         break
       }
-      this.#written += octets
       this.#queuedOctets -= octets
       this.durable = this.#written
-      if (this.#written - this.#segmentStart >= this.#limits.segmentOctets) this.#roll()
       for (const one of group) one.durable()
       this.#wake()
     }
@@ -174,7 +176,7 @@ async function writeDurably(fd: number, group: readonly Waiting[]): Promise<void
   await new Promise<void>((resolve, reject) => {
     writev(fd, buffers, (error, written) => {
       if (error !== null) reject(error)
-      else if (written !== expected) reject(new Error(`the journal's disk took ${written} of ${expected} octets`))
+      else if (written !== expected) reject(new Error(`no space left: ${written} of ${expected} octets were taken`))
       else fdatasync(fd, (fault) => (fault === null ? resolve() : reject(fault)))
     })
   })

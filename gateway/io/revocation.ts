@@ -57,7 +57,7 @@ export function openRevocation({ file, log, onChange }: RevocationOptions): Revo
 }
 
 function faultOf(lists: ReadonlyMap<string, Crl>, certificate: X509Certificate): PeerError | undefined {
-  const parsed = parse(certificate.raw)
+  const parsed = parsedOnce(certificate)
   if (parsed instanceof PeerError) return parsed
   const { issuer, serial } = parsed
   const list = lists.get(hex(issuer))
@@ -67,6 +67,15 @@ function faultOf(lists: ReadonlyMap<string, Crl>, certificate: X509Certificate):
     return new PeerError('REVOCATION_UNKNOWN', 'the CRL of its issuer has run out')
   }
   return undefined
+}
+
+/** Every live session is asked about again and again: its certificate is read once. */
+const known = new WeakMap<X509Certificate, Certificate | PeerError>()
+
+function parsedOnce(certificate: X509Certificate): Certificate | PeerError {
+  const parsed = known.get(certificate) ?? parse(certificate.raw)
+  known.set(certificate, parsed)
+  return parsed
 }
 
 /** TLS takes forms that we do not: such a certificate is refused, and the process goes on. */

@@ -17,8 +17,15 @@ export interface Sender {
 /** Datagrams that wait for a line slower than the pace, the most. */
 export const sendingMax = 1_024
 
-/** @param host an IP address: nothing is looked up, since names would be answered from outside */
-export function openSender(host: string, port: number): Sender {
+export interface SenderOptions {
+  /** an IP address: nothing is looked up, since names would be answered from outside */
+  host: string
+  port: number
+  /** our own address, of the same version */
+  from: string
+}
+
+export function openSender({ host, port, from }: SenderOptions): Sender {
   const family = isIPv6(host) ? 6 : 4
   const socket = createSocket({
     type: family === 6 ? 'udp6' : 'udp4',
@@ -28,6 +35,7 @@ export function openSender(host: string, port: number): Sender {
   let [sent, faults, pending] = [0, 0, 0]
   let idle: (() => void) | undefined
   socket.on('error', () => faults++)
+  socket.bind({ address: from, port: 0, exclusive: true })
   return {
     get sent() {
       return sent

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Packet } from 'mqtt-packet'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { JournalFailed } from '#gateway/io/journal-record.ts'
 import { type FrontDoor, openFrontDoor } from '#test/support/front-door.ts'
 import { type FiledCertificate, throwawayPki, type WithForeign } from '#test/support/pki.ts'
 import { credentials, dial, publishPacket, type RawClient } from '#test/support/raw-client.ts'
@@ -57,11 +58,12 @@ describe('a PUBACK', () => {
   test('never comes when the append fails, and the gateway is told', async () => {
     const door = await openDoor()
     const client = await openSession(door)
-    door.journal.failure = new Error('no space left')
+    door.journal.failure = new JournalFailed('no space left')
     client.send(publish(0, 0))
     await client.closed
     expect(pubacks(client.packets)).toEqual([])
     expect(door.failures).toEqual([door.journal.failure])
+    expect(door.broker.status().refused).toEqual({}) // the disk's fault is no peer's
     expect(door.broker.status().acknowledged).toBe(0)
   })
 

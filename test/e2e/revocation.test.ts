@@ -1,6 +1,6 @@
 import { copyFile, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { openRevocation } from '#gateway/io/revocation.ts'
 import { type FrontDoor, openFrontDoor } from '#test/support/front-door.ts'
 import { LogTail } from '#test/support/log-tail.ts'
@@ -45,6 +45,32 @@ async function replace(file: string, text: string): Promise<void> {
 
 /** The look every second, and what a busy machine adds. */
 const cutWithinMs = 2_000
+
+describe('a certificate that runs out', () => {
+  test('ends the session that is open, and no other', async () => {
+    const validMs = 86_400_000
+    const lastingMs = 4_000
+    const past = await throwawayPki({ now: () => (Date.now() - validMs + lastingMs) / 1_000 })
+    onTestFinished(() => past.close())
+    const door = await openFrontDoor(past, await past.issue('gateway', 'gateway'))
+    const dialAs = async (id: string, days: number): Promise<RawClient> => {
+      const certificate = await past.issue('concentrator', id, { days })
+      return (await dial(door.port, credentials(past, certificate))).open()
+    }
+    const brief = await dialAs('dc-brief', 1)
+    const lasting = await dialAs('dc-lasting', 2)
+    door.broker.cut()
+    expect(door.broker.status().sessions).toBe(2)
+    const sessionsLeft = (): number => {
+      door.broker.cut()
+      return door.broker.status().sessions
+    }
+    await expect.poll(sessionsLeft, { timeout: 10_000 }).toBe(1)
+    await brief.closed
+    await door.tail.until({ event: 'peer.refused', code: 'CERTIFICATE_EXPIRED', concentrator: 'dc-brief' })
+    expect(lasting.socket.destroyed).toBe(false)
+  })
+})
 
 describe('revocation', () => {
   test('destroys the live session within two seconds, lets no new one in, and leaves the others alone', async () => {

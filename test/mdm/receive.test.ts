@@ -41,6 +41,9 @@ async function lab(data = tempFolder()): Promise<Lab> {
     roots,
     receiveBufferOctets: 100_000,
     log: pino({ level: 'silent' }),
+    onFailure: (error) => {
+      throw error
+    },
   })
   const socket = createSocket('udp4')
   let open = true
@@ -103,7 +106,7 @@ describe('the receiver', () => {
       readings: 192,
       repeated: 1,
       refused: {},
-      streams: [{ epoch, highest: 1, gaps: [] }],
+      streams: [{ epoch, highest: 1, missing: 0, gaps: [] }],
     })
     expect(readFileSync(join(stream(data), 'batches', '000000000', '000000000001.batch'))).toEqual(
       Buffer.from(sealed.octets),
@@ -150,6 +153,7 @@ describe('the receiver', () => {
       {
         epoch,
         highest: 5,
+        missing: 3,
         gaps: [
           [1, 1],
           [3, 4],
@@ -157,7 +161,11 @@ describe('the receiver', () => {
       },
     ])
     await send([all[2]!, all[0]!, all[3]!].flatMap((one) => datagramsOf(one)))
-    expect(receiver.status()).toMatchObject({ batches: 5, refused: {}, streams: [{ epoch, highest: 5, gaps: [] }] })
+    expect(receiver.status()).toMatchObject({
+      batches: 5,
+      refused: {},
+      streams: [{ epoch, highest: 5, missing: 0, gaps: [] }],
+    })
   })
 
   test('keeps two streams apart', async () => {
@@ -165,8 +173,8 @@ describe('the receiver', () => {
     await send(datagramsOf(await fresh(7).next([seriesOf(1)]), 7))
     await send(datagramsOf(await fresh(4_294_967_295).next([seriesOf(2)]), 4_294_967_295))
     expect(receiver.status().streams).toEqual([
-      { epoch: 7, highest: 1, gaps: [] },
-      { epoch: 4_294_967_295, highest: 1, gaps: [] },
+      { epoch: 7, highest: 1, missing: 0, gaps: [] },
+      { epoch: 4_294_967_295, highest: 1, missing: 0, gaps: [] },
     ])
     expect(readFileSync(ndjsonFile(data, 1, 4_294_967_295), 'utf8')).toContain(meter(2).meter)
   })
@@ -202,7 +210,7 @@ describe('the receiver', () => {
       expect(readFileSync(join(data, 'quarantine', quarantined(data)[0]!))).toEqual(Buffer.from(octets))
       expect(() => statSync(stream(data))).toThrow('ENOENT')
       await send(datagramsOf(good)) // the next pass brings the real one
-      expect(receiver.status()).toMatchObject({ batches: 1, streams: [{ epoch, highest: 1, gaps: [] }] })
+      expect(receiver.status()).toMatchObject({ batches: 1, streams: [{ epoch, highest: 1, missing: 0, gaps: [] }] })
     },
   )
 
@@ -251,7 +259,7 @@ describe('the receiver', () => {
     })
     await send([Buffer.alloc(0), Buffer.of(1, 2, 3), first.subarray(0, 50), ...named, ...datagramsOf(good)])
     expect(receiver.status()).toMatchObject({ batches: 1, refused: { DATAGRAM_MALFORMED: 3 } })
-    expect(receiver.status().streams).toEqual([{ epoch, highest: 1, gaps: [] }])
+    expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [] }])
   })
 
   test('after a restart knows what it has, and a file that a crash left half-written counts for nothing', async () => {
@@ -267,9 +275,9 @@ describe('the receiver', () => {
     renameSync(file, `${file}.partial`) // a crash before the rename: batch there, readings not
     writeFileSync(`${file}.partial`, 'half a li')
     const { receiver, send, data } = await first.restart()
-    expect(receiver.status().streams).toEqual([{ epoch, highest: 1, gaps: [] }])
+    expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [] }])
     await send([one, two, three].flatMap((some) => datagramsOf(some)))
-    expect(receiver.status()).toMatchObject({ batches: 2, streams: [{ epoch, highest: 3, gaps: [] }] })
+    expect(receiver.status()).toMatchObject({ batches: 2, streams: [{ epoch, highest: 3, missing: 0, gaps: [] }] })
     expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(4)
     expect(
       readdirSync(join(stream(data), 'readings', '000000000')).filter((name) => name.endsWith('.partial')),
@@ -302,7 +310,14 @@ describe('the receiver', () => {
   test('says that its port is taken', async () => {
     const { receiver } = await lab()
     const log = pino({ level: 'silent' })
-    const options = { host: '127.0.0.1', data: tempFolder(), roots: [], receiveBufferOctets: 65_536, log }
+    const options = {
+      host: '127.0.0.1',
+      data: tempFolder(),
+      roots: [],
+      receiveBufferOctets: 65_536,
+      log,
+      onFailure: () => {},
+    }
     await expect(openReceiver({ ...options, port: receiver.port })).rejects.toThrow(ConfigError)
   })
 

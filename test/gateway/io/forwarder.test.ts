@@ -186,7 +186,7 @@ describe('the sender', () => {
     const done = new Promise<void>((resolve) =>
       socket.on('message', (octets) => got.push(octets.toString()) === 5 && resolve()),
     )
-    const sender = openSender('127.0.0.1', socket.address().port)
+    const sender = openSender({ host: '127.0.0.1', port: socket.address().port, from: '127.0.0.1' })
     for (let n = 0; n < 5; n++) sender.send(Buffer.from(`datagram ${n}`))
     await sender.close()
     expect([sender.sent, sender.faults, sender.sending]).toEqual([5, 0, 0])
@@ -196,7 +196,7 @@ describe('the sender', () => {
   })
 
   test('counts what the kernel refuses, and goes on', async () => {
-    const sender = openSender('127.0.0.1', 9)
+    const sender = openSender({ host: '127.0.0.1', port: 9, from: '127.0.0.1' })
     sender.send(Buffer.alloc(70_000)) // no datagram is that long
     sender.send(Buffer.alloc(10))
     await sender.close()
