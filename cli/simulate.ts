@@ -1,4 +1,6 @@
-import { openPki } from '#pki/store.ts'
+import { ConfigError } from '#gateway/errors.ts'
+import { openPki, type Pki } from '#pki/store.ts'
+import { PkiError } from '#pki/verify.ts'
 import { startSimulator } from '#simulator/main.ts'
 import { prepareFleet } from '#simulator/prepare.ts'
 import { type Command, parse, UsageError, wholeNumber } from './command.ts'
@@ -34,6 +36,16 @@ const options = {
 
 type Values = ReturnType<typeof parse<typeof options>>['values']
 
+/** @throws ConfigError: a store that does not open is the operator's to mend */
+async function open(where: { dir: string; passphraseFile: string }): Promise<Pki> {
+  try {
+    return await openPki(where)
+  } catch (error) {
+    if (error instanceof PkiError) throw new ConfigError([`--pki: ${error.code}: ${error.message}`])
+    throw error
+  }
+}
+
 async function prepare(values: Values): Promise<number> {
   const { pki: dir, 'passphrase-file': passphraseFile, out } = values
   if (dir === undefined || passphraseFile === undefined || out === undefined) {
@@ -46,7 +58,9 @@ async function prepare(values: Values): Promise<number> {
     meters: wholeNumber('meters', values.meters, [1, 10_000_000]),
     smallSubstation: values['small-substation'],
   }
-  await prepareFleet(size, await openPki({ dir, passphraseFile }), out)
+  const pki = await open({ dir, passphraseFile })
+  await prepareFleet(size, pki, out)
+  await pki.close()
   process.stdout.write(`${size.concentrators} concentrators and ${size.meters} meters in ${out}\n`)
   return 0
 }

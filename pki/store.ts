@@ -19,7 +19,7 @@ export type { Listed } from './store/register.ts'
 
 export interface InitOptions {
   dir: string
-  /** its first line opens the keys */
+  /** only its owner may read it; its first line opens the keys */
   passphraseFile: string
   organisation?: string
   /** seconds since 1970 */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { PkiError } from '../errors.ts'
 
@@ -33,9 +33,18 @@ export async function makePrivate(path: string): Promise<void> {
 }
 
 /** @throws PkiError `STORE_MISSING` naming the file */
-export async function readText(path: string): Promise<string> {
+export function readText(path: string): Promise<string> {
+  return present(path, readFile(path, 'utf8'))
+}
+
+/** The permission bits, 0 to 0o777. @throws PkiError `STORE_MISSING` naming the file */
+export async function readMode(path: string): Promise<number> {
+  return (await present(path, stat(path))).mode & 0o777
+}
+
+async function present<T>(path: string, read: Promise<T>): Promise<T> {
   try {
-    return await readFile(path, 'utf8')
+    return await read
   } catch (cause) {
     throw new PkiError('STORE_MISSING', `${path}: ${(cause as NodeJS.ErrnoException).code}`, { cause })
   }

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import { integer, octetString, oid, sequence } from '../der.ts'
 import { PkiError } from '../errors.ts'
 import { toPem } from '../pem.ts'
-import { readText } from './files.ts'
+import { readMode, readText } from './files.ts'
 
 /** 16 MiB, 5 passes: what OWASP asks at the least, and within the 32 MiB at which OpenSSL stops reading. */
 const cost = { N: 16_384, r: 8, p: 5, maxmem: 64 * 1_024 * 1_024 }
@@ -14,8 +14,12 @@ const derive: (passphrase: string, salt: Buffer, length: number, options: typeof
 /** Characters that a passphrase has, at the least. */
 export const passphraseLengthMin = 12
 
-/** The first line of the file. @throws PkiError `STORE_PASSPHRASE`, `STORE_MISSING` */
+/** The first line of a file that only its owner may read. @throws PkiError `STORE_PASSPHRASE`, `STORE_MISSING` */
 export async function readPassphrase(path: string): Promise<string> {
+  const mode = await readMode(path)
+  if ((mode & 0o077) !== 0) {
+    throw new PkiError('STORE_PASSPHRASE', `${path} is open to others (${mode.toString(8)}): chmod 600`)
+  }
   const [line] = (await readText(path)).split(/\r?\n/)
   if (line!.length < passphraseLengthMin) {
     throw new PkiError('STORE_PASSPHRASE', `${path}: a passphrase has ${passphraseLengthMin} characters at the least`)

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { readKek } from '#gateway/io/keys.ts'
@@ -30,6 +30,15 @@ describe('ami', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const listed = [...stdout.matchAll(/^ {2}(\w+) +\S.*$/gm)].map(([, name]) => name)
     expect(listed).toEqual(commands)
+  })
+
+  test('--version says that of package.json alone, and --help says it too', () => {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+    expect(version).toMatch(/^\d+\.\d+\.\d+$/)
+    expect(ami('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+    const { stdout } = ami('--help')
+    expect(stdout).toMatch(/^ +ami --version$/m)
+    expect(stdout.split('\n')[0]).toBe(`ami: a smart-meter head-end, version ${version}`)
   })
 
   test.for(commands)('%s --help says how it is used and exits 0', (command) => {

@@ -18,13 +18,19 @@ beforeAll(async () => {
 })
 afterAll(() => pki.close())
 
-/** Runs `ami verify … --json` in this process. @returns its exit code and what it said */
+/** Runs `ami verify … --json` in this process. @returns its exit code and what it said, in its one line */
 async function verify(...args: string[]): Promise<{ code: number; said: Record<string, unknown> }> {
+  const { code, text } = await verifyAsText(...args, '--json')
+  expect(text.split('\n'), 'one line').toEqual([expect.any(String), ''])
+  return { code, said: JSON.parse(text) as Record<string, unknown> }
+}
+
+async function verifyAsText(...args: string[]): Promise<{ code: number; text: string }> {
   const written: string[] = []
   const write = vi.spyOn(process.stdout, 'write').mockImplementation((text) => written.push(String(text)) > 0)
   try {
-    const code = await command.run([...args, '--json'])
-    return { code, said: JSON.parse(written.join('')) as Record<string, unknown> }
+    const code = await command.run(args)
+    return { code, text: written.join('') }
   } finally {
     write.mockRestore()
   }
@@ -39,6 +45,14 @@ function filed(octets: Uint8Array | string = sealed.octets): { folder: string; f
 }
 
 const reading = `${meter(2).meter},1-0:1.29.0,2026-01-12T00:30:00Z`
+const shown = {
+  meter: meter(2).meter,
+  obis: '1-0:1.29.0',
+  end: '2026-01-12T00:30:00Z',
+  value: '201',
+  scaler: 0,
+  unit: 'Wh',
+}
 const refusal = (code: string) => ({ code: 1, said: { ok: false, fault: expect.objectContaining({ code }) } })
 
 async function proofOf(what: string): Promise<InclusionProof> {
@@ -79,15 +93,18 @@ describe('ami verify', () => {
     expect(await verify(file, '--trust', (await pki.foreign()).rootFile)).toEqual(refusal('BATCH_SIGNATURE'))
   })
 
-  test('proves one reading, and tells of no other meter', async () => {
+  test('proves one reading, and shows neither another of its meter nor another meter', async () => {
     const { file, trust } = filed()
     const { code, said } = await verify(file, ...trust, '--reading', reading)
     expect(code).toBe(0)
-    expect(said.proven).toMatchObject({
-      meter: meter(2).meter,
-      readings: expect.arrayContaining([{ end: '2026-01-12T00:30:00Z', value: '201' }]),
-    })
-    expect(JSON.stringify(said)).not.toContain(meter(1).meter)
+    expect(said.reading).toEqual(shown)
+    expect(said).not.toHaveProperty('proven')
+    const { text } = await verifyAsText(file, ...trust, '--reading', reading)
+    expect(text).toContain(`reading    ${JSON.stringify(shown)}\n`)
+    for (const all of [JSON.stringify(said), text]) {
+      expect(all).not.toContain(meter(1).meter)
+      expect(all).not.toMatch(/2026-01-12T00:(15|45)/)
+    }
   })
 
   test('refuses a reading that is not in it', async () => {
@@ -111,8 +128,10 @@ describe('ami verify', () => {
 
   test('a proof holds alone, for its own reading', async () => {
     const { file, trust } = filed(JSON.stringify(await proofOf(reading)))
-    expect(await verify(file, ...trust)).toMatchObject({ code: 0, said: { proven: { meter: meter(2).meter } } })
-    expect(await verify(file, ...trust, '--reading', reading)).toMatchObject({ code: 0 })
+    const whole = await verify(file, ...trust)
+    expect(whole).toMatchObject({ code: 0, said: { proven: { meter: meter(2).meter, scaler: 0, unit: 'Wh' } } })
+    expect(whole.said.proven).toHaveProperty('readings.length', 5)
+    expect(await verify(file, ...trust, '--reading', reading)).toMatchObject({ code: 0, said: { reading: shown } })
     const other = reading.replace('00:30', '10:30')
     expect(await verify(file, ...trust, '--reading', other)).toEqual(refusal('PROOF_INVALID'))
   })

@@ -20,7 +20,7 @@ function ami(...args: readonly string[]): { code: number | null; out: string; er
 const file = (name: string): string => join(dir, name)
 
 beforeAll(() => {
-  writeFileSync(passphrase, 'a passphrase for the tests\n')
+  writeFileSync(passphrase, 'a passphrase for the tests\n', { mode: 0o600 })
   expect(ami('init', ...store, '--organisation', 'Test Grid')).toMatchObject({ code: 0, err: '' })
 })
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFileSync } from 'node:fs'
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -53,12 +53,33 @@ describe('the store', () => {
 
   test('does not open with another passphrase, nor with a short one', async () => {
     const other = join(pki.dir, 'other')
-    await writeFile(other, 'not the right passphrase\n')
+    await writeFile(other, 'not the right passphrase\n', { mode: 0o600 })
     const opening = openPki({ dir: pki.caDir, passphraseFile: other })
-    await expect(opening).rejects.toMatchObject({ code: 'STORE_PASSPHRASE' })
+    await expect(opening).rejects.toMatchObject({
+      code: 'STORE_PASSPHRASE',
+      message: expect.stringContaining('does not open'),
+    })
     await writeFile(other, 'short\n')
     const short = openPki({ dir: pki.caDir, passphraseFile: other })
-    await expect(short).rejects.toMatchObject({ code: 'STORE_PASSPHRASE' })
+    await expect(short).rejects.toMatchObject({
+      code: 'STORE_PASSPHRASE',
+      message: expect.stringContaining('12 characters'),
+    })
+  })
+
+  test('takes no passphrase that group or others may read, to open or to make one', async () => {
+    const passphraseFile = join(pki.dir, 'open-to-others')
+    await writeFile(passphraseFile, await readFile(pki.passphraseFile))
+    const dir = join(pki.dir, 'never')
+    for (const mode of [0o640, 0o604, 0o660]) {
+      await chmod(passphraseFile, mode)
+      const refused = { code: 'STORE_PASSPHRASE', message: expect.stringContaining('chmod 600') }
+      await expect(openPki({ dir: pki.caDir, passphraseFile })).rejects.toMatchObject(refused)
+      await expect(initPki({ dir, passphraseFile })).rejects.toMatchObject(refused)
+    }
+    expect(await readdir(pki.dir)).not.toContain('never')
+    await chmod(passphraseFile, 0o400)
+    await (await openPki({ dir: pki.caDir, passphraseFile })).close()
   })
 
   test('refuses a key that is not the certificate’s', async () => {
