@@ -2,36 +2,72 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { securityControl } from '#gateway/codec/ciphering.ts'
 import { detectFraming, unframe } from '#gateway/codec/framing.ts'
-import type { Unframed } from '#gateway/codec/payload.ts'
+import type { FrameWatcher, SeenFrame, Unframed } from '#gateway/codec/payload.ts'
+import type { Ciphered } from '#gateway/codec/protection.ts'
 import { framings } from '#gateway/codec/uplink.ts'
 import { PeerError } from '#gateway/errors.ts'
 import { parseSystemTitle, type SystemTitle, systemTitle } from '#gateway/model.ts'
 import { type ExplainedValue, type Explanation, explain, type Opener } from '#gateway/readings/explain.ts'
+import { explainTree } from '#gateway/readings/explain-tree.ts'
+import type { MeterProfile } from '#gateway/readings/meter-profile.ts'
 import { isTelegram } from '#gateway/readings/telegram.ts'
-import { decipherUnverified, lenientPolicy, unprotect } from '#gateway/session/unprotect.ts'
+import { type TreeLayer, treeText } from '#gateway/readings/tree.ts'
+import { decipherUnverified, lenientPolicy, type Policy, unprotect } from '#gateway/session/unprotect.ts'
 import { type Command, parse, UsageError } from './command.ts'
+import { meterProfile } from './decode/meters.ts'
 
 const help = `usage: ami decode [options] FILE|-
 
 Reads frames in hex (white space is passed over) from FILE, or from standard input with -, and lists what
 they say. Nothing is changed and no invocation counter is kept.
 
+  --explain           print frames and APDUs as trees instead: offset, field, type, value -- meaning
   --ek HEX            encryption key, 16 octets (32 in suite 2)
   --ak HEX            authentication key; without it a tag is not checked, and a line on stderr says so
   --system-title HEX  of the meter, 8 octets; frames of another are refused
-  --framing NAME      auto, apdu, hdlc, wrapper, mbus or p1 (default auto)
-  --json              one JSON object: {"apdus", "time", "values": [{"obis", "value", "scaler", "unit"}]}
+  --meter NAME        take units, names and capture objects that a push does not tell from the profile of this
+                      meter family, gateway/meters/NAME.json
+  --framing NAME      one of those below (default auto)
+  --json              one JSON object: {"apdus", "time", "values": [{"obis", "value", "scaler", "unit"}]},
+                      with --explain {"layers": [{"kind", "from", "octets", "nodes": [{"offset", "octets",
+                      "name", "type", "value", "meaning", "children"}]}]}
 
-exit codes: 0 read; 2 cannot be decoded (with --json {"fault": {"code", "offset"}} on stdout); 64 usage
+framings:
+  auto     told apart by the first octets, else by which frames hold
+  apdu     an APDU alone, or behind its LLC header
+  hdlc     IEC 62056-46, from flag to flag, segments joined
+  wrapper  IEC 62056-47, version, ports and length in front of each APDU (TCP and UDP)
+  mbus     EN 13757-2 long frames with the transport layer for COSEM, segments joined
+  p1       a DSMR telegram, in clear or inside general-glo-ciphering
+
+dialects, departures from the standard that are read through and told on stderr:
+  tagged-date-time      a notification's time with an octet-string tag (09 0C): Kaifa in Norway, old Kamstrup
+  untagged-descriptors  attribute descriptors without data tags: Sagemcom and others in Czechia
+  positional            values without names: only their place in the list tells what they are
+
+Offsets are hexadecimal and count in the octets of their layer, which each layer names: the frames as they were
+received, the APDU that they carry, what was put together from blocks, what was deciphered.
+
+exit codes: 0 read; 2 cannot be decoded (with --json {"fault": {"code", "offset"}} on stdout; with --explain in the
+layer where it was met); 64 usage
 `
 
 const options = {
   ek: { type: 'string' },
   ak: { type: 'string' },
   'system-title': { type: 'string' },
+  meter: { type: 'string' },
   framing: { type: 'string', default: 'auto' },
+  explain: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
 } as const
+
+/** How the octets are to be read. */
+interface Reading {
+  framing: string
+  keys: Keys
+  meter: MeterProfile | undefined
+}
 
 interface Keys {
   ek: KeyObject | undefined
@@ -55,10 +91,13 @@ async function run(args: readonly string[]): Promise<number> {
   if (framing !== 'auto' && framing !== 'p1' && !framings.some((known) => known === framing)) {
     throw new UsageError(`--framing: auto, ${framings.join(', ')} or p1, not '${framing}'`)
   }
-  const keys = readKeys(values)
+  const meter = values.meter === undefined ? undefined : meterProfile(values.meter)
+  const reading = { framing, keys: readKeys(values), meter }
   const text = await readInput(file)
   try {
-    print(readFrames(parseHex(text), framing, keys), values.json)
+    const octets = parseHex(text)
+    if (values.explain) return printTree(treeOf(octets, reading), values.json)
+    print(readFrames(octets, reading), values.json)
     return 0
   } catch (fault) {
     if (!(fault instanceof PeerError)) throw fault
@@ -115,32 +154,58 @@ function parseHex(text: string): Uint8Array {
 }
 
 /** @throws PeerError */
-function readFrames(octets: Uint8Array, framing: string, keys: Keys): Explanation {
+function readFrames(octets: Uint8Array, { framing, keys, meter }: Reading): Explanation {
   const { payloads, faults } = payloadsOf(octets, framing)
   if (payloads.length === 0 && faults[0] !== undefined) throw faults[0]
   for (const fault of faults) warn(`passed over: ${fault.code} at octet ${fault.offset}: ${fault.message}`)
-  return explain(payloads, opener(keys))
+  return explain(payloads, opener(keys), meter)
 }
 
-function payloadsOf(octets: Uint8Array, framing: string): Unframed {
-  if (framing === 'p1' || (framing === 'auto' && isTelegram(octets))) return unframe(octets, 'apdu')
+/** @throws PeerError where no frame is found */
+function treeOf(octets: Uint8Array, { framing, keys, meter }: Reading): TreeLayer[] {
+  const frames: SeenFrame[] = []
+  const unframed = payloadsOf(octets, framing, (frame) => frames.push(frame))
+  return explainTree(octets, unframed, { frames, open: opener(keys), profile: meter })
+}
+
+function payloadsOf(octets: Uint8Array, framing: string, watch?: FrameWatcher): Unframed {
+  if (framing === 'p1' || (framing === 'auto' && isTelegram(octets))) return unframe(octets, 'apdu', watch)
   const named = framings.find((known) => known === framing)
-  return unframe(octets, named ?? detectFraming(octets))
+  return unframe(octets, named ?? detectFraming(octets), watch)
+}
+
+/** At a desk the key that was given is taken for whichever key the frame is under. */
+const deskPolicy: Policy = {
+  ...lenientPolicy,
+  keySets: ['unicast', 'broadcast', 'dedicated', 'settled'],
+  untitled: true,
 }
 
 function opener({ ek, ak, title: expected }: Keys): Opener {
   return (apdu) => {
     if (ek === undefined) throw new PeerError('KEY_MISSING', 'ciphered, and no --ek was given')
-    const title = expected ?? systemTitle(apdu.systemTitle)
-    const named = apdu.systemTitle.length > 0 ? apdu : { ...apdu, systemTitle: Buffer.from(title, 'hex') }
+    const title = expected ?? systemTitle(titleOf(apdu))
     const isAuthenticated = (apdu.securityControl & securityControl.authenticated) !== 0
-    if (isAuthenticated && ak === undefined) {
-      warn('the tag is not checked: no --ak was given')
-      return decipherUnverified(named, title, ek)
-    }
-    return unprotect(named, { systemTitle: title, ek, ak: ak ?? new Uint8Array(), lastCounter: -1 }, lenientPolicy)
-      .plain
+    if (isAuthenticated && ak === undefined) return decipherAnyway(apdu, title, ek)
+    const key = { ek, lastCounter: -1 }
+    const security = { ...key, systemTitle: title, ak: ak ?? new Uint8Array(), broadcast: key, dedicated: key }
+    return unprotect(apdu, { ...security, settled: key }, deskPolicy).plain
   }
+}
+
+/** The name that the APDU carries, none where its association has told it. */
+function titleOf(apdu: Ciphered): Uint8Array {
+  if ('systemTitle' in apdu) return apdu.systemTitle
+  return 'originator' in apdu ? apdu.originator : new Uint8Array()
+}
+
+function decipherAnyway(apdu: Ciphered, title: SystemTitle, ek: KeyObject): Uint8Array {
+  if (apdu.apdu !== 'general-glo-ciphering') {
+    throw new PeerError('KEY_MISSING', `${apdu.apdu} is authenticated, and no --ak was given`)
+  }
+  warn('the tag is not checked: no --ak was given')
+  const systemTitle = apdu.systemTitle.length > 0 ? apdu.systemTitle : Buffer.from(title, 'hex')
+  return decipherUnverified({ ...apdu, systemTitle }, title, ek)
 }
 
 function warn(text: string): void {
@@ -152,6 +217,12 @@ function print(explanation: Explanation, json: boolean): void {
   const { apdus, time, values, unnamed } = explanation
   if (json) process.stdout.write(`${JSON.stringify({ apdus, time, values })}\n`)
   else process.stdout.write(`${apdus.join(' > ')}  ${time ?? 'no time'}\n${table([...unnamed, ...values])}`)
+}
+
+/** @returns the exit code: 2 where a layer ended with a fault */
+function printTree(layers: readonly TreeLayer[], json: boolean): number {
+  process.stdout.write(json ? `${JSON.stringify({ layers })}\n` : treeText(layers))
+  return layers.some(({ fault }) => fault !== undefined) ? exitFault : 0
 }
 
 function printFault({ code, offset, message }: PeerError, json: boolean): void {

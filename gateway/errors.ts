@@ -18,6 +18,7 @@ export type PeerFault =
   | 'APDU_TRAILING'
   | 'APDU_UNKNOWN'
   | 'APDU_UNSUPPORTED'
+  | 'APDU_CHOICE'
   | 'DATA_TYPE'
   | 'DATA_DEPTH'
   | 'DATA_COUNT'
@@ -27,9 +28,13 @@ export type PeerFault =
   | 'SECURITY_SUITE'
   | 'SECURITY_COMPRESSED'
   | 'SECURITY_DOWNGRADE'
+  | 'SECURITY_SERVICE'
   | 'SYSTEM_TITLE'
   | 'SYSTEM_TITLE_FOREIGN'
   | 'KEY_MISSING'
+  | 'KEY_AGREEMENT'
+  | 'KEY_WRAP'
+  | 'SIGNATURE_INVALID'
   | 'TAG_UNAUTHENTIC'
   | 'COUNTER_REPLAYED'
   // meaning
@@ -89,6 +94,7 @@ export const answerTo: Record<PeerFault, Answer> = {
   APDU_TRAILING: 'quarantine',
   APDU_UNKNOWN: 'quarantine',
   APDU_UNSUPPORTED: 'quarantine',
+  APDU_CHOICE: 'quarantine', // an alternative or a field that this APDU does not have
   DATA_TYPE: 'quarantine',
   DATA_DEPTH: 'quarantine',
   DATA_COUNT: 'quarantine',
@@ -97,9 +103,13 @@ export const answerTo: Record<PeerFault, Answer> = {
   SECURITY_SUITE: 'quarantine',
   SECURITY_COMPRESSED: 'quarantine',
   SECURITY_DOWNGRADE: 'quarantine',
+  SECURITY_SERVICE: 'quarantine',
   SYSTEM_TITLE: 'quarantine',
   SYSTEM_TITLE_FOREIGN: 'quarantine',
   KEY_MISSING: 'quarantine',
+  KEY_AGREEMENT: 'quarantine',
+  KEY_WRAP: 'quarantine',
+  SIGNATURE_INVALID: 'quarantine',
   TAG_UNAUTHENTIC: 'quarantine', // one meter must not silence its concentrator
   COUNTER_REPLAYED: 'quarantine',
   PUSH_FORM: 'quarantine',

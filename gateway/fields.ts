@@ -62,6 +62,26 @@ export class Fields {
     return []
   }
 
+  /** @returns undefined when the key is absent */
+  optionalText(key: string, form: { pattern: RegExp; says: string }): string | undefined {
+    return Object.hasOwn(this.#object, key) ? this.text(key, undefined, form) : this.#nothing(key)
+  }
+
+  /** A list of objects, none when the key is absent. @param most of them */
+  objects<T>(key: string, most: number, build: (fields: Fields) => T): T[] {
+    const value = this.#take(key) ?? []
+    if (!Array.isArray(value) || value.length > most) {
+      this.fault(key, `at most ${most} objects`)
+      return []
+    }
+    return value.map((one, i) => {
+      const inner = new Fields(one, `${this.#at(key)}[${i}]`, this.#faults)
+      const built = build(inner)
+      inner.end()
+      return built
+    })
+  }
+
   flag(key: string, fallback: boolean): boolean {
     const value = this.#take(key) ?? fallback
     if (typeof value === 'boolean') return value

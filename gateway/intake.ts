@@ -170,6 +170,7 @@ function apdusOf({ apdu, framing }: MeterFrame): { apdus: Uint8Array[]; faults: 
 /** A frame that is not ciphered at all is a downgrade: a concentrator that is broken into must not speak for meters. */
 function ciphered(octets: Uint8Array): GeneralGloCiphering {
   const apdu = decodeApdu(octets)
-  if (apdu.apdu !== 'general-glo-ciphering') throw new PeerError('SECURITY_DOWNGRADE', `${apdu.apdu} in the clear`)
+  if (apdu.apdu !== 'general-glo-ciphering')
+    throw new PeerError('SECURITY_DOWNGRADE', `${apdu.apdu} where general-glo-ciphering was due`)
   return apdu
 }

@@ -1,5 +1,5 @@
 import { PeerError } from '../errors.ts'
-import { decodeLength, encodeLength, OctetReader, OctetWriter, octetsMax } from './octets.ts'
+import { decodeLength, encodeLength, type OctetReader, OctetWriter, octetsMax } from './octets.ts'
 
 /** The A-XDR types that hold one number of at most 32 bits, with tag and width in octets. */
 const numbers = {
@@ -59,6 +59,9 @@ export const depthMax = 16
 /** Elements in one value, all levels together: what a plain value of as many octets may hold. */
 export const elementsMax = 131_072
 
+/** Elements that an octet of a compact-array may stand for: those of type null-data have none of their own. */
+export const elementsPerOctetMax = 16
+
 const typeOf = new Map<number, SimpleType | 'array' | 'structure' | 'compact-array'>([
   [1, 'array'],
   [2, 'structure'],
@@ -73,10 +76,31 @@ const typeOf = new Map<number, SimpleType | 'array' | 'structure' | 'compact-arr
   ),
 ])
 const tagOf = new Map([...typeOf].map(([tag, type]) => [type as string, tag]))
+/** What a tag announces, by the tag; `number` where it is one of at most 32 bits, which most values are. */
+const kinds: readonly (Kind | undefined)[] = Array.from({ length: 256 }, (_, tag) => {
+  const type = typeOf.get(tag)
+  return type && { type, number: type in numbers ? numbers[type as NumberType] : undefined }
+})
 
-/** What is left to spend on one value: work stays linear in octets however deep a compact-array nests. */
-interface Budget {
+/** Tells a `Data` value from other objects: by its type. */
+export function isData(value: unknown): value is Data {
+  if (typeof value !== 'object' || value === null || !('type' in value)) return false
+  return typeof value.type === 'string' && tagOf.has(value.type)
+}
+
+interface Kind {
+  type: SimpleType | 'array' | 'structure' | 'compact-array'
+  number: { width: 1 | 2 | 4; signed: boolean } | undefined
+}
+
+/** What is left to spend on one value or one APDU: work stays linear in octets however deep a compact-array nests. */
+export interface Budget {
   elements: number
+}
+
+/** A whole one: values that travel in one APDU share it. */
+export function dataBudget(): Budget {
+  return { elements: elementsMax }
 }
 
 /**
@@ -84,33 +108,44 @@ interface Budget {
  * @throws PeerError `APDU_TRUNCATED`, `APDU_LENGTH`, `DATA_TYPE`, `DATA_DEPTH`, `DATA_COUNT`, `DATA_VALUE`
  * @see IEC 62056-5-3, Data; IEC 61334-6
  */
-export function decodeData(reader: OctetReader): Data {
-  return decodeTagged(reader, 0, { elements: elementsMax })
+export function decodeData(reader: OctetReader, budget: Budget = dataBudget()): Data {
+  return decodeTagged(reader, 0, budget)
 }
 
 function decodeTagged(reader: OctetReader, depth: number, budget: Budget): Data {
+  const start = reader.offset
+  const data = decodeAnyTagged(reader, depth, budget)
+  reader.found(data, start)
+  return data
+}
+
+function decodeAnyTagged(reader: OctetReader, depth: number, budget: Budget): Data {
   spend(reader, depth, budget)
-  const type = decodeType(reader)
+  const { type, number } = decodeKind(reader)
+  if (number !== undefined) return { type: type as NumberType, value: numberOf(reader, number) }
   if (type === 'compact-array') return decodeCompactArray(reader, depth, budget)
   if (type !== 'array' && type !== 'structure') return decodeSimple(reader, type)
   const count = decodeCount(reader)
-  const elements: Data[] = []
-  for (let i = 0; i < count; i++) elements.push(decodeTagged(reader, depth + 1, budget))
+  const elements: Data[] = count <= smallCount ? new Array(count) : []
+  for (let i = 0; i < count; i++) elements[i] = decodeTagged(reader, depth + 1, budget)
   return { type, elements }
 }
+
+/** A list that grows takes room for 17 at its first element; most hold two to six. */
+const smallCount = 16
 
 function spend(reader: OctetReader, depth: number, budget: Budget): void {
   if (depth > depthMax) throw new PeerError('DATA_DEPTH', `nested beyond ${depthMax}`, { offset: reader.offset })
   if (budget.elements-- === 0)
-    throw new PeerError('DATA_COUNT', `beyond ${elementsMax} elements`, { offset: reader.offset })
+    throw new PeerError('DATA_COUNT', 'more elements than are taken', { offset: reader.offset })
 }
 
-function decodeType(reader: OctetReader): SimpleType | 'array' | 'structure' | 'compact-array' {
+function decodeKind(reader: OctetReader): Kind {
   const offset = reader.offset
   const tag = reader.uint(1)
-  const type = typeOf.get(tag)
-  if (type === undefined) throw new PeerError('DATA_TYPE', `no data type has tag ${tag}`, { offset })
-  return type
+  const kind = kinds[tag]
+  if (kind === undefined) throw new PeerError('DATA_TYPE', `no data type has tag ${tag}`, { offset })
+  return kind
 }
 
 /** Each tagged element has an octet at least, so a count beyond what is left is refused before anything is kept. */
@@ -148,12 +183,11 @@ function decodeSimple(reader: OctetReader, type: SimpleType): Data {
     case 'float64':
       return { type, value: reader.float(floats[type].width) }
     default:
-      return { type, value: decodeNumber(reader, type) }
+      return { type, value: numberOf(reader, numbers[type]) }
   }
 }
 
-function decodeNumber(reader: OctetReader, type: NumberType): number {
-  const { width, signed } = numbers[type]
+function numberOf(reader: OctetReader, { width, signed }: { width: 1 | 2 | 4; signed: boolean }): number {
   return signed ? reader.int(width) : reader.uint(width)
 }
 
@@ -165,23 +199,25 @@ function decodeBitString(reader: OctetReader): Data {
 function decodeCompactArray(reader: OctetReader, depth: number, budget: Budget): Data {
   const description = decodeDescription(reader, depth + 1, budget)
   const length = decodeLength(reader, octetsMax)
-  const base = reader.offset
-  const contents = new OctetReader(reader.octets(length), base)
+  const contents = reader.inner(length)
+  const granted = Math.min(budget.elements, elementsPerOctetMax * length)
+  const within: Budget = { elements: granted }
   const elements: Data[] = []
   while (contents.remaining > 0) {
     const before = contents.offset
-    elements.push(decodeDescribed(contents, description, depth + 1, budget))
+    elements.push(decodeDescribed(contents, description, depth + 1, within))
     if (contents.offset === before) {
       throw new PeerError('DATA_COUNT', 'elements without octets cannot be counted', { offset: before })
     }
   }
+  budget.elements -= granted - within.elements
   return { type: 'compact-array', description, elements }
 }
 
 function decodeDescription(reader: OctetReader, depth: number, budget: Budget): TypeDescription {
   spend(reader, depth, budget)
   const offset = reader.offset
-  const type = decodeType(reader)
+  const { type } = decodeKind(reader)
   if (type === 'compact-array') throw new PeerError('DATA_TYPE', 'a compact-array in a compact-array', { offset })
   if (type === 'array') {
     const count = reader.uint(2)
@@ -195,6 +231,13 @@ function decodeDescription(reader: OctetReader, depth: number, budget: Budget): 
 }
 
 function decodeDescribed(reader: OctetReader, description: TypeDescription, depth: number, budget: Budget): Data {
+  const start = reader.offset
+  const data = decodeUntagged(reader, description, depth, budget)
+  reader.found(data, start)
+  return data
+}
+
+function decodeUntagged(reader: OctetReader, description: TypeDescription, depth: number, budget: Budget): Data {
   spend(reader, depth, budget)
   if (description.type === 'array') {
     const elements: Data[] = []

@@ -1,5 +1,5 @@
 import { PeerError } from '../errors.ts'
-import { OctetReader, OctetWriter } from './octets.ts'
+import { OctetWriter } from './octets.ts'
 
 /** A COSEM date-time; what the sender left unspecified is `undefined`. @see Blue Book, date and time formats */
 export interface CosemDateTime {
@@ -46,38 +46,53 @@ export function decodeDateTime(octets: Uint8Array, offset = 0): CosemDateTime {
   if (octets.length !== dateTimeOctets) {
     throw new PeerError('DATA_VALUE', `${octets.length} octets, a date-time has ${dateTimeOctets}`, { offset })
   }
-  const reader = new OctetReader(octets, offset)
-  const year = reader.uint(2)
+  const year = (octets[0]! << 8) | octets[1]!
   return {
     year: year === unspecifiedYear ? undefined : year,
-    month: field(reader, 'month', [1, 12], [253, 254]),
-    day: field(reader, 'day', [1, 31], [253, 254]),
-    weekday: field(reader, 'weekday', [1, 7]),
-    hour: field(reader, 'hour', [0, 23]),
-    minute: field(reader, 'minute', [0, 59]),
-    second: field(reader, 'second', [0, 59]),
-    hundredths: field(reader, 'hundredths', [0, 99]),
-    deviationMinutes: deviation(reader),
-    status: field(reader, 'clock status', [0, 254]),
+    month: field(octets, 2, months, offset),
+    day: field(octets, 3, days, offset),
+    weekday: field(octets, 4, weekdays, offset),
+    hour: field(octets, 5, hours, offset),
+    minute: field(octets, 6, minutes, offset),
+    second: field(octets, 7, seconds, offset),
+    hundredths: field(octets, 8, hundredths, offset),
+    deviationMinutes: deviation(octets, offset),
+    status: field(octets, 11, statuses, offset),
   }
 }
 
-type Bounds = readonly [number, number]
-
-function field(reader: OctetReader, name: string, ...allowed: readonly Bounds[]): number | undefined {
-  const offset = reader.offset
-  const value = reader.uint(1)
-  if (value === 0xff) return undefined
-  if (allowed.some(([min, max]) => value >= min && value <= max)) return value
-  throw new PeerError('DATA_VALUE', `${name} ${value}`, { offset })
+/** What a field may hold, besides FF; months and days have two values more, 253 and 254. */
+interface Bounds {
+  name: string
+  min: number
+  max: number
+  more: boolean
 }
 
-function deviation(reader: OctetReader): number | undefined {
-  const offset = reader.offset
-  const minutes = reader.int(2)
-  if (minutes === unspecifiedDeviation) return undefined
-  if (Math.abs(minutes) <= deviationMinutesMax) return minutes
-  throw new PeerError('DATA_VALUE', `deviation ${minutes} minutes`, { offset })
+const months: Bounds = { name: 'month', min: 1, max: 12, more: true }
+const days: Bounds = { name: 'day', min: 1, max: 31, more: true }
+const weekdays: Bounds = { name: 'weekday', min: 1, max: 7, more: false }
+const hours: Bounds = { name: 'hour', min: 0, max: 23, more: false }
+const minutes: Bounds = { name: 'minute', min: 0, max: 59, more: false }
+const seconds: Bounds = { name: 'second', min: 0, max: 59, more: false }
+const hundredths: Bounds = { name: 'hundredths', min: 0, max: 99, more: false }
+const statuses: Bounds = { name: 'clock status', min: 0, max: 254, more: false }
+
+function field(octets: Uint8Array, at: number, bounds: Bounds, base: number): number | undefined {
+  const value = octets[at]!
+  if (value >= bounds.min && value <= bounds.max) return value
+  if (value === 0xff) return undefined
+  if (bounds.more && value >= 253) return value
+  throw new PeerError('DATA_VALUE', `${bounds.name} ${value}`, { offset: base + at })
+}
+
+const deviationAt = 9
+
+function deviation(octets: Uint8Array, base: number): number | undefined {
+  const value = ((octets[deviationAt]! << 24) | (octets[deviationAt + 1]! << 16)) >> 16
+  if (value === unspecifiedDeviation) return undefined
+  if (Math.abs(value) <= deviationMinutesMax) return value
+  throw new PeerError('DATA_VALUE', `deviation ${value} minutes`, { offset: base + deviationAt })
 }
 
 /**
@@ -90,11 +105,32 @@ export function utcSeconds(time: CosemDateTime): number | undefined {
   if (year === undefined || month === undefined || day === undefined || month > 12 || day > 31) return undefined
   if (hour === undefined || minute === undefined || second === undefined || deviationMinutes === undefined)
     return undefined
-  const date = new Date(0)
-  date.setUTCFullYear(year, month - 1, day)
-  if (date.getUTCDate() !== day) throw new PeerError('DATA_VALUE', `no day ${day} in month ${month} of ${year}`)
-  return date.getTime() / 1000 + hour * 3600 + minute * 60 + second + deviationMinutes * 60
+  if (day > daysIn(year, month)) throw new PeerError('DATA_VALUE', `no day ${day} in month ${month} of ${year}`)
+  return daysUntil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second + deviationMinutes * 60
 }
+
+const monthDays = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+/** Days of the year before each month begins, in a year that is no leap year. */
+const daysBefore: readonly number[] = monthDays.map((_, month) => monthDays.slice(0, month).reduce((a, b) => a + b, 0))
+
+function isLeap(year: number): boolean {
+  return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+}
+
+function daysIn(year: number, month: number): number {
+  return month === 2 && isLeap(year) ? 29 : monthDays[month - 1]!
+}
+
+/** Days from 1970-01-01 in the Gregorian calendar, as `Date` counts them, which would cost a date an interval. */
+function daysUntil(year: number, month: number, day: number): number {
+  const before = year - 1
+  const leaps = Math.floor(before / 4) - Math.floor(before / 100) + Math.floor(before / 400)
+  const leapDay = month > 2 && isLeap(year) ? 1 : 0
+  return before * 365 + leaps + daysBefore[month - 1]! + leapDay + day - daysToEpoch
+}
+
+/** From the first of January of year 1 to that of 1970, and the day that a month begins to count with. */
+const daysToEpoch = 719_163
 
 /** Whether the meter itself does not vouch for its clock. */
 export function isDoubtful({ status }: CosemDateTime): boolean {

@@ -2,21 +2,22 @@ import { PeerError } from '../errors.ts'
 import { apduName } from './apdu.ts'
 import { llcOctets, unframeHdlc } from './hdlc.ts'
 import { unframeMbus } from './mbus.ts'
-import type { Unframed } from './payload.ts'
+import type { FrameWatcher, Unframed } from './payload.ts'
 import type { Framing } from './uplink.ts'
 import { unframeWrapper } from './wrapper.ts'
 
 /**
  * The APDUs in a stream of frames.
+ * @param watch is told of each frame that held
  * @returns payloads, and the faults of the frames that did not hold beside them
  * @throws PeerError the first fault, `FRAME_*`, when no frame held; `FRAME_UNKNOWN` where nothing looked like one
  */
-export function unframe(octets: Uint8Array, framing: Framing): Unframed {
+export function unframe(octets: Uint8Array, framing: Framing, watch?: FrameWatcher): Unframed {
   if (framing === 'apdu') {
     const offset = llcOctets(octets) // left over where only the frame was taken off
     return { payloads: [{ octets: octets.subarray(offset), offset }], frames: 1, faults: [] }
   }
-  const unframed = unframers[framing](octets)
+  const unframed = unframers[framing](octets, watch)
   if (unframed.frames === 0) {
     throw unframed.faults[0] ?? new PeerError('FRAME_UNKNOWN', `no ${framing} frame`, { offset: 0 })
   }

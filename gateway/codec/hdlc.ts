@@ -1,6 +1,6 @@
 import type { PeerFault } from '../errors.ts'
 import { OctetWriter } from './octets.ts'
-import { type Fragment, Fragments, type FrameFault, type Payload, type Unframed } from './payload.ts'
+import { type Fragment, Fragments, type FrameFault, type FrameWatcher, type Payload, type Unframed } from './payload.ts'
 
 /** One HDLC frame of format type 3. @see IEC 62056-46, 6.4 */
 export interface HdlcFrame {
@@ -32,7 +32,7 @@ const llcResponse = Uint8Array.of(0xe6, 0xe7, 0x00)
  *   `FRAME_TRUNCATED`, `FRAME_FORMAT`
  * @see IEC 62056-46
  */
-export function unframeHdlc(octets: Uint8Array): Unframed {
+export function unframeHdlc(octets: Uint8Array, watch?: FrameWatcher): Unframed {
   const fragments = new Fragments()
   let at = octets.indexOf(flag)
   while (at >= 0) {
@@ -43,6 +43,7 @@ export function unframeHdlc(octets: Uint8Array): Unframed {
     if ('code' in step) fragments.lose(step)
     else {
       fragments.held()
+      watch?.({ framing: 'hdlc', offset: at, octets: step.end + 1 - at, fields: { ...step.frame } })
       const fragment = fragmentOf(step.frame, step.informationOffset)
       if (fragment !== undefined) fragments.add(fragment)
     }

@@ -1,6 +1,6 @@
 import type { PeerFault } from '../errors.ts'
 import { OctetWriter } from './octets.ts'
-import { Fragments, type FrameFault, type Unframed } from './payload.ts'
+import { Fragments, type FrameFault, type FrameWatcher, type SeenFrame, type Unframed } from './payload.ts'
 
 /** The link and transport fields of a long frame that carries COSEM. @see EN 13757-2, EN 13757-3 */
 export interface MbusFields {
@@ -32,7 +32,7 @@ const lastBit = 0x10
  *   `FRAME_TRUNCATED`, `FRAME_FORMAT`, `FRAME_SEQUENCE`
  * @see EN 13757-2, 5.3 (frame format FT 1.2); EN 13757-3, transport layer for COSEM
  */
-export function unframeMbus(octets: Uint8Array): Unframed {
+export function unframeMbus(octets: Uint8Array, watch?: FrameWatcher): Unframed {
   const fragments = new Fragments()
   let expected: number | undefined // the next segment's number while a payload is unfinished
   let at = octets.indexOf(start)
@@ -46,6 +46,7 @@ export function unframeMbus(octets: Uint8Array): Unframed {
     }
     fragments.held()
     const { number, last, offset } = step
+    watch?.({ framing: 'mbus', offset: at, octets: step.end - at, fields: fieldsAt(octets, at, step) })
     if (number === expected || number === 0) fragments.add({ ...step, begins: number !== expected })
     else fragments.lose({ code: 'FRAME_SEQUENCE', message: `segment ${number}, expected ${expected ?? 0}`, offset })
     const follows = number === expected || number === 0
@@ -86,6 +87,19 @@ function frameAt(octets: Uint8Array, at: number): Step | FrameFault {
     number: information & numberBits,
     last: (information & lastBit) !== 0,
     end: check + tailOctets,
+  }
+}
+
+function fieldsAt(octets: Uint8Array, at: number, { octets: data, number, last }: Step): SeenFrame['fields'] {
+  const [control, address, , source, destination] = octets.subarray(at + headOctets)
+  return {
+    control: control!,
+    address: address!,
+    segment: number,
+    last,
+    source: source!,
+    destination: destination!,
+    data,
   }
 }
 

@@ -32,13 +32,13 @@ const octetStringTag = 0x09
  * @param reopen the same octets again, from the same place
  * @throws PeerError `APDU_TRUNCATED`, `APDU_LENGTH`, `APDU_TRAILING`, `DATA_*`
  */
-export function decodeDataNotification(reopen: () => OctetReader): DataNotification {
-  const reader = reopen()
+export function decodeDataNotification(reader: OctetReader, reopen: () => OctetReader): DataNotification {
   const head = decodeHead(reader)
   try {
     const body = decodeData(reader)
     reader.end()
-    return { ...head, body }
+    const { apdu, longInvokeId, dateTime, dialects } = head
+    return { apdu, longInvokeId, dateTime, body, dialects }
   } catch (fault) {
     if (!(fault instanceof PeerError)) throw fault
     const again = reopen()

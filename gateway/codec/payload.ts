@@ -17,6 +17,18 @@ export interface Unframed {
   faults: PeerError[]
 }
 
+/** A frame that held, for whoever explains a stream; numbers and octets by the name of their field, in wire order. */
+export interface SeenFrame {
+  framing: 'hdlc' | 'wrapper' | 'mbus'
+  /** of its first octet in the stream */
+  offset: number
+  octets: number
+  fields: Readonly<Record<string, number | boolean | Uint8Array>>
+}
+
+/** Told of each frame that held, in the order of the stream. */
+export type FrameWatcher = (frame: SeenFrame) => void
+
 /** Why a frame does not hold; a `PeerError` only where it is kept, for a search meets many. */
 export interface FrameFault {
   code: PeerFault

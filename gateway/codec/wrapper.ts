@@ -1,6 +1,6 @@
 import { PeerError } from '../errors.ts'
 import { OctetReader, OctetWriter } from './octets.ts'
-import type { Payload, Unframed } from './payload.ts'
+import type { FrameWatcher, Payload, Unframed } from './payload.ts'
 
 /** The two ends of a wrapped APDU. */
 export interface WrapperPorts {
@@ -18,7 +18,7 @@ const headerOctets = 8
  * @returns what was found before the first fault: `FRAME_FORMAT`, `FRAME_TRUNCATED`
  * @see IEC 62056-47, 7.3.3.2
  */
-export function unframeWrapper(octets: Uint8Array): Unframed {
+export function unframeWrapper(octets: Uint8Array, watch?: FrameWatcher): Unframed {
   const reader = new OctetReader(octets)
   const payloads: Payload[] = []
   let frames = 0
@@ -29,10 +29,11 @@ export function unframeWrapper(octets: Uint8Array): Unframed {
     }
     if (reader.remaining < headerOctets) return fault('FRAME_TRUNCATED', `a header has ${headerOctets} octets`)
     if (reader.uint(2) !== version) return fault('FRAME_FORMAT', `no wrapper of version ${version}`)
-    reader.uint(4) // ports: a push needs no answer
+    const [source, destination] = [reader.uint(2), reader.uint(2)]
     const length = reader.uint(2)
     if (length > reader.remaining) return fault('FRAME_TRUNCATED', `${length} octets told, ${reader.remaining} sent`)
     frames++
+    watch?.({ framing: 'wrapper', offset, octets: headerOctets + length, fields: { source, destination, length } })
     if (length > 0) payloads.push({ offset: reader.offset, octets: reader.octets(length) })
   }
   return { payloads, frames, faults: [] }

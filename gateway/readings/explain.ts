@@ -1,13 +1,13 @@
 import { decodeApdu } from '../codec/apdu.ts'
-import { type Data, encodeData } from '../codec/axdr.ts'
+import { type Data, encodeData, isData } from '../codec/axdr.ts'
 import { type GeneralBlockTransfer, reassemble } from '../codec/block.ts'
-import type { GeneralGloCiphering } from '../codec/ciphering.ts'
 import { decodeDateTime, utcSeconds } from '../codec/datetime.ts'
 import type { DataNotification, Dialect } from '../codec/notification.ts'
 import { dottedObis } from '../codec/obis.ts'
 import type { Payload } from '../codec/payload.ts'
+import type { Ciphered } from '../codec/protection.ts'
 import { PeerError } from '../errors.ts'
-import { objectValues } from './interpret.ts'
+import { knownUnit, type MeterProfile, namedList } from './meter-profile.ts'
 import { type Profile, pushedProfiles } from './profile.ts'
 import {
   classOf,
@@ -18,6 +18,7 @@ import {
   pushedScalers,
   pushObjects,
 } from './push.ts'
+import { isScaled, objectValues } from './registers.ts'
 import { isTelegram, readTelegram, type TelegramValue } from './telegram.ts'
 import { unitSymbol } from './units.ts'
 
@@ -49,20 +50,20 @@ export interface Explanation {
 }
 
 /** Deciphers an APDU, or throws a `PeerError` that says why not. */
-export type Opener = (apdu: GeneralGloCiphering) => Uint8Array
+export type Opener = (apdu: Ciphered) => Uint8Array
 
 /** A ciphered APDU in a ciphered APDU, and blocks in either: no meter goes deeper. */
-const layersMax = 4
+export const layersMax = 4
 
 /**
- * All that the payloads of one stream say, in wire order. Offsets of faults count in the octets that were being
+ * All that the payloads of one stream say, in wire order; units and places of a meter's profile where it is given. Offsets of faults count in the octets that were being
  * read: the stream's, or those deciphered or put together from blocks.
  * @throws PeerError `APDU_*`, `DATA_*`, `PUSH_FORM`, `FRAME_SEQUENCE`, `FRAME_TRUNCATED`, and what `open` throws
  */
-export function explain(payloads: readonly Payload[], open: Opener): Explanation {
+export function explain(payloads: readonly Payload[], open: Opener, profile?: MeterProfile): Explanation {
   const explanation: Explanation = { apdus: [], time: null, values: [], unnamed: [], dialects: [] }
   try {
-    explainLayer(explanation, payloads, open, 0)
+    explainLayer(explanation, payloads, { open, profile, layer: 0 })
   } catch (fault) {
     if (!(fault instanceof PeerError) || fault.offset !== undefined) throw fault
     throw new PeerError(fault.code, fault.message, { offset: payloads[0]?.offset ?? 0, cause: fault })
@@ -70,8 +71,16 @@ export function explain(payloads: readonly Payload[], open: Opener): Explanation
   return explanation
 }
 
-function explainLayer(explanation: Explanation, payloads: readonly Payload[], open: Opener, layer: number): void {
-  if (layer > layersMax) throw new PeerError('APDU_UNSUPPORTED', `more than ${layersMax} APDUs in each other`)
+interface Reading {
+  open: Opener
+  profile: MeterProfile | undefined
+  /** APDUs around these */
+  layer: number
+}
+
+function explainLayer(explanation: Explanation, payloads: readonly Payload[], reading: Reading): void {
+  const inner = { ...reading, layer: reading.layer + 1 }
+  if (reading.layer > layersMax) throw new PeerError('APDU_UNSUPPORTED', `more than ${layersMax} APDUs in each other`)
   const blocks: GeneralBlockTransfer[] = []
   for (const { octets, offset } of payloads) {
     if (isTelegram(octets)) {
@@ -84,11 +93,30 @@ function explainLayer(explanation: Explanation, payloads: readonly Payload[], op
       continue
     }
     explanation.apdus.push(apdu.apdu)
-    if (apdu.apdu === 'data-notification') explainNotification(explanation, apdu)
-    else explainLayer(explanation, [{ octets: open(apdu), offset: 0 }], open, layer + 1)
+    if (apdu.apdu === 'data-notification') explainNotification(explanation, apdu, reading.profile)
+    else if (apdu.apdu === 'general-signing') {
+      explainLayer(explanation, [{ octets: apdu.content, offset: 0 }], inner)
+    } else if ('securityControl' in apdu) {
+      explainLayer(explanation, [{ octets: reading.open(apdu), offset: 0 }], inner)
+    } else explainData(explanation, apdu)
   }
   const whole = reassemble(blocks).map((octets) => ({ octets, offset: 0 }))
-  if (whole.length > 0) explainLayer(explanation, whole, open, layer + 1)
+  if (whole.length > 0) explainLayer(explanation, whole, inner)
+}
+
+/** The data of any other APDU: read answers, events, parameters. */
+function explainData(explanation: Explanation, apdu: object): void {
+  for (const data of dataIn(apdu)) {
+    for (const value of listedValues(data)) {
+      explanation[value.obis === undefined ? 'unnamed' : 'values'].push(explainedValue(value))
+    }
+  }
+}
+
+/** Every `Data` value in a decoded APDU, in the order of its fields. */
+function dataIn(value: unknown): Data[] {
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return []
+  return isData(value) ? [value] : Object.values(value).flatMap(dataIn)
 }
 
 function explainTelegram(explanation: Explanation, octets: Uint8Array): void {
@@ -100,10 +128,14 @@ function telegramValue({ obis, ...rest }: TelegramValue): ExplainedValue {
   return { obis: dottedObis(obis), ...rest }
 }
 
-function explainNotification(explanation: Explanation, notification: DataNotification): void {
+function explainNotification(
+  explanation: Explanation,
+  notification: DataNotification,
+  profile: MeterProfile | undefined,
+): void {
   explanation.time ??= timeText(notification.dateTime)
   explanation.dialects.push(...notification.dialects)
-  const all = pushedValues(notification.body)
+  const all = pushedValues(notification.body, profile)
   const isPositional = all.length > 0 && all.every(({ obis }) => obis === undefined)
   if (isPositional) explanation.dialects.push('positional')
   for (const value of all) {
@@ -112,12 +144,25 @@ function explainNotification(explanation: Explanation, notification: DataNotific
   }
 }
 
-/** Every value of a body in wire order; a profile's row by row. @throws PeerError `PUSH_FORM` */
-function pushedValues(body: Data): PushedValue[] {
+/**
+ * Every value of a body in wire order; a profile's row by row. With a meter's profile those without a name or a unit have
+ * the ones that it knows.
+ * @throws PeerError `PUSH_FORM`
+ */
+export function pushedValues(body: Data, profile?: MeterProfile): PushedValue[] {
+  const values = namedList(profile, body) ?? bodyValues(body, profile)
+  if (profile === undefined) return values
+  return values.map((value) => {
+    const isValue = value.classId === undefined || isScaled(value)
+    return isValue ? { ...value, scalerUnit: value.scalerUnit ?? knownUnit(profile, value.obis) } : value
+  })
+}
+
+function bodyValues(body: Data, meterProfile: MeterProfile | undefined): PushedValue[] {
   const objects = pushObjects(body)
   if (objects === undefined) return listedValues(body)
   const isReadable = objects.some(({ classId, attribute }) => classId === classOf.profile && attribute === 3)
-  const profiles = isReadable ? pushedProfiles(objects) : []
+  const profiles = isReadable || meterProfile !== undefined ? pushedProfiles(objects, meterProfile) : []
   if (profiles.length === 0) return objectValues(objects)
   const others = objects.filter(({ classId }) => classId !== classOf.profile)
   return [...objectValues(others), ...profiles.flatMap((profile) => cellValues(profile, objects))]

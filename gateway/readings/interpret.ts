@@ -1,62 +1,112 @@
 import type { DataNotification } from '../codec/notification.ts'
 import { PeerError } from '../errors.ts'
-import type { MeterId, Obis, Series } from '../model.ts'
-import { channelsMax, clockOf, integerOf, pointInTime, profileSeries, pushedProfiles } from './profile.ts'
+import type { MeterId, Obis } from '../model.ts'
+import { type Point, pointInTime } from './local-time.ts'
+import { checkDialects, isNoReading, knownUnit, type MeterProfile, namedList } from './meter-profile.ts'
 import {
-  classOf,
-  isScalerUnit,
-  listedValues,
-  type PushedValue,
-  type PushObject,
-  pushedScalers,
-  pushObjects,
-} from './push.ts'
+  channelsMax,
+  clockOf,
+  integerOf,
+  noStatus,
+  profileSeries,
+  pushedProfiles,
+  type Reader,
+  type StatusSeries,
+  statusOf,
+} from './profile.ts'
+import { classOf, isScalerUnit, listedValues, type PushedValue, type PushObject, pushObjects } from './push.ts'
+import { finished, isScaled, objectValues } from './registers.ts'
 
 /**
  * What a push says, as readings: each profile column a series, or each register a series of one. Texts, clocks and
  * abstract data are no readings and are passed over; a quantity whose unit is not told is a fault of the whole
  * push, for half of one must not pass for all of it.
+ * @param profile what is known of the meter's family beyond its push: zone, units, places, capture objects. With one,
+ *   series have the raw statuses beside their qualities, and a dialect that it does not list is refused.
  * @returns in wire order; at most `channelsMax` series of at most `seriesLengthMax` rows
  * @throws PeerError `PUSH_FORM`, `PUSH_TIME`, `PUSH_VALUE`
  */
-export function interpret(notification: DataNotification, meter: MeterId): Series[] {
-  const objects = pushObjects(notification.body)
-  if (objects === undefined) return registerSeries(notification, listedValues(notification.body), meter)
-  const profiles = pushedProfiles(objects)
-  if (profiles.length === 0) return registerSeries(notification, objectValues(objects), meter)
-  const beside = objectValues(objects.filter(({ classId }) => classId !== classOf.profile))
-  const registers = beside.some(isQuantity) ? registerSeries(notification, beside, meter) : []
-  return bounded([...registers, ...profiles.flatMap((profile) => profileSeries(profile, objects, meter))])
+export function interpret(notification: DataNotification, meter: MeterId, profile?: MeterProfile): StatusSeries[] {
+  const reader = { meter, profile }
+  if (profile !== undefined) checkDialects(notification, profile)
+  const { body, dateTime } = notification
+  const objects = pushObjects(body)
+  if (objects !== undefined) return interpretObjects(objects, dateTime, reader)
+  return registerSeries(namedList(profile, body) ?? listedValues(body), dateTime, reader)
 }
 
-/** The values of a push with an object list; lists and scalers serve to read the others and are left out. */
-export function objectValues(objects: readonly PushObject[]): PushedValue[] {
-  const scalers = pushedScalers(objects)
-  const values = objects.filter(({ classId, attribute }) => !isScalerUnit(classId, attribute))
-  return values.flatMap((object) => {
-    if (object.attribute !== 0)
-      return [{ ...object, scalerUnit: scaled(object) ? scalers.get(object.obis) : undefined }]
-    const { classId, data } = object // attribute 0 stands for all: logical name, value, scaler and unit
-    return listedValues(data).map((value) => ({ ...value, classId, attribute: 2 }))
-  })
+/**
+ * The same of attributes that were read one by one: a buffer with its capture objects, a register with its scaler.
+ * @param dateTime twelve octets, the time of what has none of its own
+ * @throws PeerError as `interpret`
+ */
+export function interpretObjects(
+  objects: readonly PushObject[],
+  dateTime: Uint8Array | undefined,
+  reader: Reader,
+): StatusSeries[] {
+  const profiles = pushedProfiles(objects, reader.profile)
+  if (profiles.length === 0) return registerSeries(objectValues(objects), dateTime, reader)
+  const registers = besideProfiles(objects, dateTime, reader)
+  return bounded([...registers, ...profiles.flatMap((profile) => profileSeries(profile, objects, reader))])
 }
 
-/** The attributes that the scaler is for: value, and in a demand register both averages. */
-function scaled({ classId, attribute }: Pick<PushedValue, 'classId' | 'attribute'>): boolean {
-  return attribute === 2 || (classId === classOf.demandRegister && attribute === 3)
+/** Registers pushed with profiles; most often there is nothing but the scalers of the columns. */
+function besideProfiles(
+  objects: readonly PushObject[],
+  dateTime: Uint8Array | undefined,
+  reader: Reader,
+): StatusSeries[] {
+  const beside = objects.filter(({ classId }) => classId !== classOf.profile)
+  if (beside.every(({ classId, attribute }) => isScalerUnit(classId, attribute))) return []
+  const values = objectValues(beside)
+  return known(values, reader).some(isQuantity) ? registerSeries(values, dateTime, reader) : []
 }
 
-function registerSeries(notification: DataNotification, values: readonly PushedValue[], meter: MeterId): Series[] {
-  const registers = values.filter(isQuantity)
+/** Values with the units that the profile knows, without those that it says are none. */
+function known(values: readonly PushedValue[], { profile }: Reader): PushedValue[] {
+  if (profile === undefined) return [...values]
+  return values
+    .filter(({ obis }) => !isNoReading(profile, obis))
+    .map((value) => {
+      const isValue = value.classId === undefined || isScaled(value)
+      return isValue ? { ...value, scalerUnit: value.scalerUnit ?? knownUnit(profile, value.obis) } : value
+    })
+}
+
+function registerSeries(
+  values: readonly PushedValue[],
+  dateTime: Uint8Array | undefined,
+  reader: Reader,
+): StatusSeries[] {
+  const registers = known(finished(values), reader).filter(isQuantity)
   if (registers.length === 0) throw new PeerError('PUSH_FORM', 'no registers')
-  const { end, doubtful } = timeOf(notification, values)
-  const series = registers.map(({ obis, data, scalerUnit }): Series => {
-    const value = integerOf(data)
-    if (value === undefined) throw new PeerError('PUSH_VALUE', `${obis}: no integer but ${data.type}`)
-    if (scalerUnit === undefined) throw new PeerError('PUSH_VALUE', `${obis}: its unit is not told`)
-    return { meter, obis, ...scalerUnit, ends: [end], values: [value], qualities: [doubtful] }
-  })
-  return bounded(series)
+  const time = registers.some(({ captureTime }) => captureTime === undefined)
+    ? timeOf(values, dateTime, reader)
+    : undefined
+  return bounded(registers.map((register) => oneSeries(register, time, reader)))
+}
+
+function oneSeries(
+  { obis, data, scalerUnit, captureTime, status }: PushedValue & { obis: Obis },
+  time: Point | undefined,
+  { meter, profile }: Reader,
+): StatusSeries {
+  const value = integerOf(data)
+  if (value === undefined) throw new PeerError('PUSH_VALUE', `${obis}: no integer but ${data.type}`)
+  if (scalerUnit === undefined) throw new PeerError('PUSH_VALUE', `${obis}: its unit is not told`)
+  const { end, doubtful } = captureTime === undefined ? time! : clockOf(captureTime, profile?.clock)
+  const isKnown = status !== undefined && profile !== undefined // what its bits mean is the manufacturer's own
+  const told = isKnown ? statusOf(status, obis, profile) : noStatus
+  return {
+    meter,
+    obis,
+    ...scalerUnit,
+    ends: [end],
+    values: [value],
+    qualities: [doubtful | told.quality],
+    ...(isKnown ? { statuses: [told.raw] } : {}),
+  }
 }
 
 const registerClasses: ReadonlySet<number> = new Set([
@@ -76,25 +126,25 @@ function isQuantity(value: PushedValue): value is PushedValue & { obis: Obis } {
     return false
   }
   const holdsQuantity =
-    classId === undefined ? !obis.startsWith('0-') : registerClasses.has(classId) && scaled({ classId, attribute })
+    classId === undefined ? !obis.startsWith('0-') : registerClasses.has(classId) && isScaled({ classId, attribute })
   return isNumber && holdsQuantity
 }
 
 /** The clock object's time where one was pushed and tells a point in time, else the notification's. */
-function timeOf({ dateTime }: DataNotification, values: readonly PushedValue[]): { end: number; doubtful: number } {
+function timeOf(values: readonly PushedValue[], dateTime: Uint8Array | undefined, { profile }: Reader): Point {
   const clock = values.find(({ obis }) => obis !== undefined && /^\d+-\d+:1\.0\.0$/.test(obis) && obis.startsWith('0-'))
   if (clock !== undefined) {
     try {
-      return clockOf(clock.data)
+      return clockOf(clock.data, profile?.clock)
     } catch (fault) {
       if (!(fault instanceof PeerError) || dateTime === undefined) throw fault
     }
   }
   if (dateTime === undefined) throw new PeerError('PUSH_TIME', 'neither the notification nor a clock tells the time')
-  return pointInTime(dateTime)
+  return pointInTime(dateTime, profile?.clock)
 }
 
-function bounded(series: Series[]): Series[] {
+function bounded(series: StatusSeries[]): StatusSeries[] {
   if (series.length > channelsMax) throw new PeerError('PUSH_FORM', `${series.length} channels, limit ${channelsMax}`)
   if (new Set(series.map(({ obis }) => obis)).size < series.length)
     throw new PeerError('PUSH_FORM', 'one channel twice')

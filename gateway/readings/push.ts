@@ -17,6 +17,9 @@ export interface PushedValue {
   attribute: number | undefined
   data: Data
   scalerUnit: ScalerUnit | undefined
+  /** of an extended or demand register, where they were pushed beside the value */
+  status?: Data
+  captureTime?: Data
 }
 
 /** An attribute that the push object list names, and its data. @see Blue Book, Push setup, push_object_list */
@@ -48,19 +51,25 @@ const textName = /^\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?$/
  */
 export function pushObjects(body: Data): PushObject[] | undefined {
   const elements = elementsOf(body)
-  const lists = [...elements.keys()].filter((at) => isDescriptorList(elements[at]!))
+  const lists: { at: number; entries: Descriptor[] }[] = []
+  for (let at = 0; at < elements.length; at++) {
+    const entries = descriptorList(elements[at]!)
+    if (entries !== undefined) lists.push({ at, entries })
+  }
   if (lists.length === 0) return undefined
   // Capture objects look alike: the list is the one that names itself, else the one that goes with the data.
-  for (const fits of [namesItself, standsBeside]) {
-    for (const at of lists) {
-      const entries = elementsOf(elements[at]!).map((entry) => descriptor(entry)!)
-      if (!fits(entries, at, elements.length)) continue
-      const data = elements.toSpliced(at, 1)
-      const objects = fits === namesItself ? entries.toSpliced(at, 1) : entries
-      return objects.map((entry, i) => ({ ...entry, data: data[i]! }))
-    }
-  }
+  const own = lists.find(({ at, entries }) => namesItself(entries, at, elements.length))
+  if (own !== undefined) return withData(own.entries.toSpliced(own.at, 1), elements, own.at)
+  const beside = lists.find(({ entries }) => entries.length === elements.length - 1)
+  if (beside !== undefined) return withData(beside.entries, elements, beside.at)
   throw new PeerError('PUSH_FORM', 'the object list does not go with the data')
+}
+
+/** The push setup that a body names, in its object list or as one of its objects. */
+export function pushSetup(body: Data): Obis | undefined {
+  const entries = [...elementsOf(body), ...elementsOf(body).flatMap(elementsOf)]
+  const described = [...entries, ...entries.flatMap(elementsOf)].map((entry) => descriptor(entry))
+  return described.find((entry) => entry?.classId === classOf.push)?.obis
 }
 
 type Descriptor = Omit<PushObject, 'data'>
@@ -70,19 +79,30 @@ function namesItself(entries: readonly Descriptor[], at: number, length: number)
   return entries.length === length && own?.classId === classOf.push && own.attribute === 2
 }
 
-function standsBeside(entries: readonly Descriptor[], _at: number, length: number): boolean {
-  return entries.length === length - 1
+/** @param list where it stands among the elements, whose others are the data */
+function withData(entries: readonly Descriptor[], elements: readonly Data[], list: number): PushObject[] {
+  return entries.map(({ classId, obis, attribute }, i) => {
+    return { classId, obis, attribute, data: elements[i < list ? i : i + 1]! }
+  })
 }
 
-function isDescriptorList(data: Data): boolean {
-  if (data.type !== 'array' && data.type !== 'compact-array') return false
-  return data.elements.length > 0 && data.elements.every((entry) => descriptor(entry, 4) !== undefined)
+/** The descriptors of a list that holds nothing else. */
+function descriptorList(data: Data): Descriptor[] | undefined {
+  if (data.type !== 'array' && data.type !== 'compact-array') return undefined
+  const entries: Descriptor[] = []
+  for (const entry of data.elements) {
+    const described = descriptor(entry, 4)
+    if (described === undefined) return undefined
+    entries.push(described)
+  }
+  return entries.length > 0 ? entries : undefined
 }
 
 /** `{ class, logical name, attribute, … }`. @param least elements, 4 where a data index must follow */
 export function descriptor(data: Data, least: 3 | 4 = 3): Descriptor | undefined {
   if (data.type !== 'structure' || data.elements.length < least) return undefined
-  const [classId, name, attribute, index] = data.elements
+  const { elements } = data
+  const [classId, name, attribute, index] = [elements[0], elements[1], elements[2], elements[3]]
   if (classId?.type !== 'long-unsigned' || attribute?.type !== 'integer') return undefined
   if (name?.type !== 'octet-string' || name.octets.length !== logicalNameOctets) return undefined
   if (index !== undefined && index.type !== 'long-unsigned') return undefined

@@ -1,29 +1,64 @@
-/** Symbols of the DLMS units by their code. @see Blue Book, table of enumerated values for physical units */
-const symbols: readonly (readonly [code: number, symbol: string])[] = [
-  ...'a mo wk d h min s ° °C currency m m/s m³ m³ m³/h m³/h m³/d m³/d l kg N Nm Pa bar J J/h W VA var Wh VAh varh A C V V/m'
-    .split(' ')
-    .map((symbol, i) => [i + 1, symbol] as const),
-  ...'F Ω Ωm²/m Wb T A/m H Hz 1/Wh 1/varh 1/VAh V²h A²h kg/s S K 1/V²h 1/A²h 1/m³ % Ah'
-    .split(' ')
-    .map((symbol, i) => [i + 37, symbol] as const),
-  [60, 'Wh/m³'],
-  [61, 'J/m³'],
-  [62, 'mol%'],
-  [63, 'g/m³'],
-  [64, 'Pa s'],
-  [65, 'J/kg'],
-  [66, 'g/cm²'],
-  [67, 'atm'],
-  [70, 'dBm'],
-  [71, 'dBµV'],
-  [72, 'dB'],
-]
-const symbolOf = new Map(symbols)
+import type { ExactInteger } from '../model.ts'
+
+/** Codes 1 to 57 in order: symbol, quantity. @see Blue Book, enumerated values for physical units */
+const first = `a:time|mo:time|wk:time|d:time|h:time|min:time|s:time|°:phase angle|°C:temperature|currency:money|m:length
+m/s:speed|m³:volume|m³:volume, corrected|m³/h:volume flow|m³/h:volume flow, corrected|m³/d:volume flow
+m³/d:volume flow, corrected|l:volume|kg:mass|N:force|Nm:energy|Pa:pressure|bar:pressure|J:energy|J/h:thermal power
+W:active power|VA:apparent power|var:reactive power|Wh:active energy|VAh:apparent energy|varh:reactive energy|A:current
+C:charge|V:voltage|V/m:electric field strength|F:capacitance|Ω:resistance|Ωm²/m:resistivity|Wb:magnetic flux
+T:magnetic flux density|A/m:magnetic field strength|H:inductance|Hz:frequency|1/Wh:active energy meter constant
+1/varh:reactive energy meter constant|1/VAh:apparent energy meter constant|V²h:volt-squared hours|A²h:ampere-squared hours
+kg/s:mass flow|S:conductance|K:temperature|1/V²h:volt-squared hour meter constant|1/A²h:ampere-squared hour meter constant
+1/m³:volume meter constant|%:percentage|Ah:ampere-hours`
+
+/** Codes from 60; those between and behind are reserved. */
+const second = `60:Wh/m³:energy per volume|61:J/m³:calorific value|62:mol%:molar fraction|63:g/m³:mass density
+64:Pa s:dynamic viscosity|65:J/kg:specific energy|66:g/cm²:pressure|67:atm:pressure|70:dBm:signal strength
+71:dBµV:signal strength|72:dB:ratio`
+
+interface Unit {
+  symbol: string
+  quantity: string
+}
+
+const units: ReadonlyMap<number, Unit> = new Map([
+  ...rows(first).map(([symbol, quantity], i) => [i + 1, { symbol: symbol!, quantity: quantity! }] as const),
+  ...rows(second).map(([code, symbol, quantity]) => [Number(code), { symbol: symbol!, quantity: quantity! }] as const),
+])
 
 /** 254 is some other unit, 255 none: a count. */
 const unitless: ReadonlySet<number> = new Set([0, 254, 255])
 
+function rows(table: string): string[][] {
+  return table.split(/[|\n]/).map((row) => row.split(':'))
+}
+
 /** The symbol of a unit, `null` where there is none, and the code itself where it has no symbol here. */
 export function unitSymbol(code: number): string | null {
-  return unitless.has(code) ? null : (symbolOf.get(code) ?? `unit ${code}`)
+  return unitless.has(code) ? null : (units.get(code)?.symbol ?? `unit ${code}`)
+}
+
+/** What is measured in a unit, `undefined` where the code is reserved or stands for none. */
+export function unitQuantity(code: number): string | undefined {
+  return units.get(code)?.quantity
+}
+
+/**
+ * The code of a unit by its symbol, the lowest where several share it (13 for m³, 14 is corrected volume); `count` is
+ * 255; digits are the code itself.
+ * @returns `undefined` for what is neither
+ */
+export function unitCode(text: string): number | undefined {
+  if (text === 'count') return 255
+  if (/^\d{1,3}$/.test(text)) return Number(text) <= 255 ? Number(text) : undefined
+  return [...units].find(([, { symbol }]) => symbol === text)?.[0]
+}
+
+/** An integer times a power of ten in decimal digits, without loss: 2347 and -1 are `234.7`. */
+export function scaledText(value: ExactInteger, scaler: number): string {
+  const digits = (value < 0 ? -BigInt(value) : BigInt(value)).toString()
+  const sign = value < 0 ? '-' : ''
+  if (scaler >= 0) return sign + (digits === '0' ? '0' : digits + '0'.repeat(scaler))
+  const padded = digits.padStart(1 - scaler, '0')
+  return `${sign}${padded.slice(0, scaler)}.${padded.slice(scaler)}`
 }

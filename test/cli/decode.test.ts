@@ -112,6 +112,55 @@ describe('ami decode', () => {
     expect(JSON.parse(stdout)).toEqual({ fault })
   })
 
+  test('explains frames, protection and values layer by layer, with offsets', async () => {
+    const { status, stdout, stderr } = await decode(framed, '--explain', '--ek', ek, '--ak', ak)
+    expect([status, stderr]).toEqual([0, ''])
+    expect(stdout.match(/^[a-z]+: .*$/gm)).toEqual([
+      `frames: ${framed.length / 2} octets, as received`,
+      `apdu: ${sealed.length} octets, the payload of its frames, from 000b on`,
+      `plain: ${plain.length} octets, deciphered from general-glo-ciphering`,
+    ])
+    expect(stdout).toMatch(/^ {2}0002 {4}systemTitle 414d490000000001 {2}-- manufacturer AMI$/m)
+    expect(stdout).toMatch(/^ {2}0006 {4}dateTime 07e8.* = 2024-01-01T00:00:00Z, clock status 00: nothing set$/m)
+    expect(stdout).toMatch(/ double-long-unsigned 7 {2}-- Register 1-0:1\.29\.0 active energy import, .* = 7 Wh$/m)
+  })
+
+  test('explains as one JSON object too', async () => {
+    const { status, stdout } = await decode(hex(plain), '--explain', '--json')
+    const { layers } = JSON.parse(stdout)
+    expect([status, layers.length, layers[0].kind]).toEqual([0, 1, 'apdu'])
+    expect(layers[0].nodes[0]).toMatchObject({ offset: 0, octets: plain.length, name: 'data-notification' })
+  })
+
+  test('explains what it can where a layer does not open, and ends with 2', async () => {
+    const { status, stdout } = await decode(framed, '--explain')
+    expect(status).toBe(2)
+    expect(stdout).toMatch(/^ {2}0000 {2}general-glo-ciphering/m)
+    expect(stdout).toMatch(/! KEY_MISSING: /)
+  })
+
+  test("reads what a push does not tell by its meter's profile", async () => {
+    const push = '0f00000001000202' + '09060100010800ff' + '0600000007'
+    const { stdout } = await decode(push, '--json', '--meter', 'kamstrup-no')
+    expect(JSON.parse(stdout).values).toEqual([{ obis: '1.0.1.8.0.255', value: 7, scaler: 1, unit: 'Wh' }])
+  })
+
+  test('names framings and dialects in its help', () => {
+    for (const word of [
+      'auto',
+      'apdu',
+      'hdlc',
+      'wrapper',
+      'mbus',
+      'p1',
+      'tagged-date-time',
+      'untagged-descriptors',
+      'positional',
+    ]) {
+      expect(command.help).toMatch(new RegExp(`^  ${word} +\\S`, 'm'))
+    }
+  })
+
   test('without --json a fault is a line on stderr', async () => {
     const { status, stdout, stderr } = await decode('ffff')
     expect([status, stdout]).toEqual([2, ''])
@@ -124,6 +173,7 @@ describe('ami decode', () => {
     ['a framing that is none', ['--framing', 'x', '-']],
     ['a key of the wrong length', ['--ek', '00', '-']],
     ['a system title that is none', ['--system-title', 'x', '-']],
+    ['a meter family that is none', ['--meter', '../fields', '-']],
     ['an option that is none', ['--xml', '-']],
     ['a file that is not there', [join(folder, 'nothing')]],
   ])('with %s is a fault of usage', async (_, args) => {

@@ -5,6 +5,7 @@ import { type GeneralBlockTransfer, reassemble } from '#gateway/codec/block.ts'
 import { decodeDateTime, encodeDateTime, isDoubtful, utcSeconds } from '#gateway/codec/datetime.ts'
 import { decodeObis, dottedObis, encodeObis, parseObis } from '#gateway/codec/obis.ts'
 import type { PeerFault } from '#gateway/errors.ts'
+import { anyDataNotification } from './arbitrary.ts'
 
 function fromHex(text: string): Uint8Array {
   return Uint8Array.from(Buffer.from(text.replaceAll(' ', ''), 'hex'))
@@ -49,6 +50,14 @@ describe('APDUs', () => {
     )
   })
 
+  test('a data-notification with any body comes back', () => {
+    fc.assert(
+      fc.property(anyDataNotification, (apdu) => {
+        expect(decodeApdu(encodeApdu(apdu))).toEqual(apdu)
+      }),
+    )
+  })
+
   test('an APDU is whole: cut anywhere it is truncated, and nothing may follow it', () => {
     fc.assert(
       fc.property(apdus, (apdu) => {
@@ -70,7 +79,7 @@ describe('APDUs', () => {
   test.each<[string, string, PeerFault, number | undefined]>([
     ['nothing', '', 'APDU_TRUNCATED', 0],
     ['a tag of no APDU', '07', 'APDU_UNKNOWN', 0],
-    ['an association', '6100', 'APDU_UNSUPPORTED', 0],
+    ['an association of nothing', '6100', 'DATA_VALUE', 1],
     ['a date-time of five octets', '0f 00000001 05 0000000000 00', 'APDU_LENGTH', 5],
     ['a system title of three octets', 'db 03 000000 05 3000000000', 'SYSTEM_TITLE', 1],
     ['no room for a security header', 'db 00 04 30000000', 'APDU_LENGTH', 2],
@@ -78,9 +87,12 @@ describe('APDUs', () => {
     expect(() => decodeApdu(fromHex(hex))).toThrow(expect.objectContaining({ code, offset }))
   })
 
-  test('an APDU that is known and not taken is named', () => {
+  test('every tag has the name of what it decodes to, and no other octet has one', () => {
+    for (let tag = 0; tag < 256; tag++) {
+      const code = apduName(tag) === undefined ? 'APDU_UNKNOWN' : 'APDU_TRUNCATED'
+      expect(() => decodeApdu(Uint8Array.of(tag))).toThrow(expect.objectContaining({ code }))
+    }
     expect(apduName(0xc4)).toBe('get-response')
-    expect(() => decodeApdu(fromHex('c401c1'))).toThrow('get-response is not taken')
   })
 
   test('a tagged date-time and descriptors without tags are read through, and said', () => {

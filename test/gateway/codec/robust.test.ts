@@ -94,9 +94,10 @@ const entries: Record<string, (octets: Uint8Array) => unknown> = {
     framings.map((framing) => [
       `explain ${framing}`,
       (octets: Uint8Array) =>
-        explain(unframe(octets, framing).payloads, (apdu) =>
-          decipherUnverified(apdu, systemTitle(apdu.systemTitle), key),
-        ),
+        explain(unframe(octets, framing).payloads, (apdu) => {
+          if (apdu.apdu !== 'general-glo-ciphering') throw new PeerError('APDU_UNSUPPORTED', 'not opened here')
+          return decipherUnverified(apdu, systemTitle(apdu.systemTitle), key)
+        }),
     ]),
   ),
 }
