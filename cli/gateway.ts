@@ -2,9 +2,10 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseGatewayConfig } from '#gateway/config.ts'
 import { ConfigError } from '#gateway/errors.ts'
+import { type Enlisted, parseEnlisted } from '#gateway/io/enlisted.ts'
 import { readKek, readSecret } from '#gateway/io/keys.ts'
 import { openLedger, type SqliteLedger } from '#gateway/io/ledger.ts'
-import { type Enlisted, parseEnlisted } from '#gateway/io/registry.ts'
+import { meterProfiles } from '#gateway/io/meter-profiles.ts'
 import { startGateway } from '#gateway/main.ts'
 import { type Command, parse, UsageError, wholeNumber } from './command.ts'
 import { openLog } from './log.ts'
@@ -17,6 +18,8 @@ usage: ami gateway --config FILE
        ami gateway quarantine --config FILE [--limit N] [--json]
 
 import      registers meters: a line each {"meter","substation","ek","ak"} (16 hex digits, name, 32 and 32 hex digits).
+            Optional: "profile" (a name of gateway/meters), "suite" (0, 1, 2; in suite 2 keys of 64 hex digits), "policy"
+            (authenticated-encrypted, authenticated, encrypted, or bits of security_policy); default suite 0, both.
             The keys are stored wrapped under the key of kekFile; delete REGISTRY.ndjson afterwards.
 quarantine  lists the frames that were acknowledged and could not be used, the newest first, with their fault codes
 
@@ -49,9 +52,10 @@ function importRegistry(configFile: string, file: string): number {
   if (lines.length > importLinesMax)
     throw new ConfigError([`${file}: ${lines.length} lines, at most ${importLinesMax}`])
   const faults: string[] = []
+  const profiles = [...meterProfiles().keys()]
   const meters = lines.flatMap((line, i): Enlisted[] => {
     try {
-      return [parseEnlisted(line)]
+      return [parseEnlisted(line, profiles)]
     } catch (error) {
       if (faults.length < 20) faults.push(`${file}, line ${i + 1}: ${(error as Error).message}`)
       return []

@@ -6,12 +6,15 @@ import { prepareFleet } from '#simulator/prepare.ts'
 import { type Command, parse, UsageError, wholeNumber } from './command.ts'
 import { openLog } from './log.ts'
 import { untilSignal } from './signals.ts'
+import { simulateMeter } from './simulate-meter.ts'
 
 const help = `ami simulate: a fleet of concentrators and meters that does not exist
 
 usage: ami simulate prepare --pki DIR --passphrase-file FILE --out DIR [--seed N] [--substations N]
                             [--concentrators N] [--meters N] [--small-substation]
        ami simulate run --config FILE
+       ami simulate meter --listen HOST:PORT [--seed N] [--authentication lowest|lls|gmac] [--password-file FILE]
+                          [--ek-file FILE] [--ak-file FILE]
 
 prepare  enrols the concentrators at the PKI and writes fleet.json, their credentials, and registry.ndjson
          for 'ami gateway import'
@@ -20,6 +23,10 @@ run      pushes the fleet's readings over mutual TLS until the source ends or SI
          FILE is JSON: { "gateway": { "host", "port", "servername" }, "trustFile", "fleet", "historyStart", "liveStart",
          "intervalSeconds", "tickMs", "curvesFile"?, "recordFile"? }: times in seconds since 1970, tickMs is how long an
          interval lasts on the wall.
+meter    one meter that a DLMS client can associate with and read over TCP (wrapper, logical names, no ciphering), until
+         SIGINT or SIGTERM: clock, registers, load profile and event log. lls takes the first line of --password-file;
+         gmac two keys of 16 octets as hex digits. Only their owner may read these files. Port 0 takes any; which one,
+         and the meter's system title, stands on standard output.
 `
 
 const options = {
@@ -31,6 +38,11 @@ const options = {
   substations: { type: 'string', default: '4' },
   concentrators: { type: 'string', default: '8' },
   meters: { type: 'string', default: '200' },
+  listen: { type: 'string' },
+  authentication: { type: 'string', default: 'lowest' },
+  'password-file': { type: 'string' },
+  'ek-file': { type: 'string' },
+  'ak-file': { type: 'string' },
   'small-substation': { type: 'boolean', default: false },
 } as const
 
@@ -73,12 +85,24 @@ async function simulate(configFile: string): Promise<number> {
   return sent === acked ? 0 : 1
 }
 
+function meter(values: Values): Promise<number> {
+  return simulateMeter({
+    listen: values.listen,
+    seed: wholeNumber('seed', values.seed, [0, 4_294_967_295]),
+    authentication: values.authentication,
+    passwordFile: values['password-file'],
+    ekFile: values['ek-file'],
+    akFile: values['ak-file'],
+  })
+}
+
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args, options)
   if (positionals.length === 1 && positionals[0] === 'prepare') return prepare(values)
   if (positionals.length === 1 && positionals[0] === 'run' && values.config !== undefined)
     return simulate(values.config)
-  throw new UsageError("simulate: 'prepare' with its options, or 'run --config FILE'")
+  if (positionals.length === 1 && positionals[0] === 'meter') return meter(values)
+  throw new UsageError("simulate: 'prepare' or 'meter' with their options, or 'run --config FILE'")
 }
 
 export const command: Command = { summary: 'a simulated fleet: prepare its credentials, run its load', help, run }

@@ -66,6 +66,12 @@ export type PeerFault =
   | 'TOPIC_FOREIGN'
   | 'QOS_REFUSED'
   | 'RETAIN_REFUSED'
+  // association with a meter
+  | 'ASSOCIATION_REFUSED'
+  | 'ASSOCIATION_SEQUENCE'
+  | 'ASSOCIATION_TIMEOUT'
+  | 'AUTHENTICATION_FAILED'
+  | 'SERVICE_REFUSED'
   // one-way link and sealed batches
   | 'DATAGRAM_MALFORMED'
   | 'DATAGRAM_FOREIGN'
@@ -137,6 +143,11 @@ export const answerTo: Record<PeerFault, Answer> = {
   TOPIC_FOREIGN: 'close',
   QOS_REFUSED: 'close',
   RETAIN_REFUSED: 'close',
+  ASSOCIATION_REFUSED: 'close',
+  ASSOCIATION_SEQUENCE: 'close', // an APDU that nobody waits for, in this state or ever
+  ASSOCIATION_TIMEOUT: 'close',
+  AUTHENTICATION_FAILED: 'close',
+  SERVICE_REFUSED: 'close', // an exception-response: the meter answered, but not to what was asked
   DATAGRAM_MALFORMED: 'drop',
   DATAGRAM_FOREIGN: 'drop',
   BATCH_MALFORMED: 'quarantine',

@@ -2,17 +2,20 @@ import { hash } from 'node:crypto'
 import { decodeApdu } from './codec/apdu.ts'
 import { fits } from './codec/batch.ts'
 import { type GeneralBlockTransfer, generalBlockTransferTag, reassemble } from './codec/block.ts'
-import type { GeneralGloCiphering } from './codec/ciphering.ts'
 import { unframe } from './codec/framing.ts'
+import type { DataNotification } from './codec/notification.ts'
+import { type Ciphered, isCiphered } from './codec/protection.ts'
 import { decodeUplink, type MeterFrame, type RefusedFrame, type Uplink } from './codec/uplink.ts'
-import { PeerError } from './errors.ts'
+import { PeerError, type PeerFault } from './errors.ts'
 import type { Journaled } from './io/journal-record.ts'
 import type { Effects, Ledger } from './io/ledger.ts'
 import type { RegisteredMeter } from './io/registry.ts'
 import type { MeterId, Obis, Series } from './model.ts'
 import { interpret } from './readings/interpret.ts'
+import { evidenceOf, profileFor } from './readings/meter-profile.ts'
 import { validate } from './readings/validate.ts'
-import { gatewayPolicy, unprotect } from './session/unprotect.ts'
+import { keySetOf } from './session/policy.ts'
+import { unprotect } from './session/unprotect.ts'
 
 /**
  * A stretch of the journal into what it asks of the ledger: open, decode, validate. What fails is quarantined with its
@@ -115,7 +118,7 @@ class Stretch {
 
   #apdu(octets: Uint8Array, meter: RegisteredMeter, refuse: (error: unknown) => void): void {
     try {
-      for (const series of this.#interpret(this.#open(octets, meter), meter.title)) {
+      for (const series of this.#interpret(this.#open(octets, meter), meter)) {
         this.result.effects.series.push({ meter, series })
         this.result.readings += series.ends.length
       }
@@ -128,18 +131,18 @@ class Stretch {
   #open(octets: Uint8Array, meter: RegisteredMeter): Uint8Array {
     const lastCounter = this.#counters.get(meter) ?? meter.counter
     const security = { systemTitle: meter.title, ek: meter.ek, ak: meter.ak, lastCounter }
-    const { plain, invocationCounter } = unprotect(ciphered(octets), security, gatewayPolicy)
+    const { plain, invocationCounter } = unprotect(ciphered(octets), security, meter.policy)
     this.#counters.set(meter, invocationCounter)
     this.result.effects.counters.push({ meter, counter: invocationCounter })
     return plain
   }
 
-  #interpret(plain: Uint8Array, meter: MeterId): Series[] {
+  #interpret(plain: Uint8Array, meter: RegisteredMeter): Series[] {
     const notification = decodeApdu(plain)
     if (notification.apdu !== 'data-notification') {
       throw new PeerError('APDU_UNSUPPORTED', `${notification.apdu} inside a ciphered frame is not taken`)
     }
-    const all = interpret(notification, meter)
+    const all = this.#read(notification, meter)
     if (!all.every(fits))
       throw new PeerError('PUSH_VALUE', 'a value beyond 64 bits, signed, or a time beyond year 9999')
     if (!all.every(({ obis }) => this.#ledger.takesChannel(obis, this.#channels))) {
@@ -147,6 +150,23 @@ class Stretch {
     }
     for (const { obis } of all) this.#channels.add(obis)
     return all.map((series) => validate(series, this.#nowSeconds))
+  }
+
+  /**
+   * With the profile that the registry names; where it names none and the push tells too little alone, with the one that
+   * the push itself gives evidence of. Nothing that came before plays a part: a replay reads the same.
+   */
+  #read(notification: DataNotification, { title, profile }: RegisteredMeter): Series[] {
+    if (profile !== undefined) return interpret(notification, title, profile)
+    try {
+      return interpret(notification, title)
+    } catch (fault) {
+      if (!(fault instanceof PeerError) || !tellsTooLittle.has(fault.code)) throw fault
+      const evidence = evidenceOf(notification, Buffer.from(title, 'hex'))
+      const told = profileFor(evidence, [...this.#ledger.registry.profiles.values()])
+      if (told === undefined) throw fault
+      return interpret(notification, title, told)
+    }
   }
 
   #quarantine(error: unknown, record: Journaled, what: { meter: MeterId | undefined; octets: Uint8Array }): void {
@@ -167,10 +187,19 @@ function apdusOf({ apdu, framing }: MeterFrame): { apdus: Uint8Array[]; faults: 
   return { apdus: [...whole, ...reassemble(blocks)], faults }
 }
 
-/** A frame that is not ciphered at all is a downgrade: a concentrator that is broken into must not speak for meters. */
-function ciphered(octets: Uint8Array): GeneralGloCiphering {
+/** Why a push cannot be read alone, and perhaps can with a profile. */
+const tellsTooLittle: ReadonlySet<PeerFault> = new Set(['PUSH_FORM', 'PUSH_TIME', 'PUSH_VALUE'])
+
+/**
+ * A frame that is not ciphered at all is a downgrade: a concentrator that is broken into must not speak for meters. One
+ * under another key than the unicast one has a counter that the registry does not hold, so that it could come again.
+ */
+function ciphered(octets: Uint8Array): Ciphered {
   const apdu = decodeApdu(octets)
-  if (apdu.apdu !== 'general-glo-ciphering')
-    throw new PeerError('SECURITY_DOWNGRADE', `${apdu.apdu} where general-glo-ciphering was due`)
+  if (!isCiphered(apdu)) throw new PeerError('SECURITY_DOWNGRADE', `${apdu.apdu} where a ciphered APDU was due`)
+  const keySet = keySetOf(apdu)
+  if (keySet !== 'unicast') {
+    throw new PeerError('SECURITY_CONTROL', `under a key that is ${keySet}: only the unicast key's counter is held`)
+  }
   return apdu
 }

@@ -194,11 +194,15 @@ function hold(data: string): DatabaseSync {
   return lock
 }
 
-/** Also makes the ledger, and its epoch, before the second thread needs it. @throws JournalCorrupt */
+/** Also makes the ledger, and its epoch, before the second thread needs it. @throws JournalCorrupt, ConfigError */
 function checkLedger(config: GatewayConfig, journal: Journal): void {
   const ledger = openLedger(join(config.data, 'ledger.sqlite'), readKek(config.kekFile))
   const { position } = ledger
+  const lost = ledger.registry.lostProfiles()
   ledger.close()
+  if (lost.length > 0) {
+    throw new ConfigError(lost.map((name) => `registry: meters have the profile ${name}, which there is not`))
+  }
   if (position > journal.durable) {
     throw new JournalCorrupt(`the ledger has consumed ${position} octets, the journal ends at ${journal.durable}`)
   }

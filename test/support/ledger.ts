@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { decodeSeries, type SealedSeries } from '#gateway/codec/batch.ts'
 import { type Intake, intake } from '#gateway/intake.ts'
+import type { Enlisted } from '#gateway/io/enlisted.ts'
 import type { Arrival } from '#gateway/io/journal-record.ts'
 import { type Applied, openLedger, type SqliteLedger } from '#gateway/io/ledger.ts'
-import type { Enlisted } from '#gateway/io/registry.ts'
 import { journaled, later } from './meters.ts'
 
 export const kek: Buffer = Buffer.alloc(32, 0x5a)

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { encodeUplink, type MeterFrame } from '#gateway/codec/uplink.ts'
+import { type Enlisted, parseEnlisted } from '#gateway/io/enlisted.ts'
 import type { Arrival, Journaled } from '#gateway/io/journal-record.ts'
-import { type Enlisted, parseEnlisted } from '#gateway/io/registry.ts'
 import { type ConcentratorId, concentratorId, type ExactInteger, type Obis, unitWh } from '#gateway/model.ts'
 import { protect } from '#simulator/protect.ts'
 import { profilePush } from '#simulator/push.ts'
@@ -19,7 +19,7 @@ export const concentrator: ConcentratorId = concentratorId('dc-1')
 export function meter(n: number, substation = 'S-1'): Enlisted {
   const key = (what: string): string => createHash('sha256').update(`${what} ${n}`).digest('hex').slice(0, 32)
   const title = `414d4900${n.toString(16).padStart(8, '0')}`
-  return parseEnlisted(JSON.stringify({ meter: title, substation, ek: key('ek'), ak: key('ak') }))
+  return parseEnlisted(JSON.stringify({ meter: title, substation, ek: key('ek'), ak: key('ak') }), [])
 }
 
 export interface Push {

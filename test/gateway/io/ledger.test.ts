@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { intake } from '#gateway/intake.ts'
+import { parseEnlisted } from '#gateway/io/enlisted.ts'
 import { openLedger, type SqliteLedger } from '#gateway/io/ledger.ts'
-import { parseEnlisted } from '#gateway/io/registry.ts'
 import type { ExactInteger } from '#gateway/model.ts'
 import { kek, ledgerIn, take, waitingSeries } from '#test/support/ledger.ts'
 import { frame, journaled, later, meter, monday, sealedPush, uplink } from '#test/support/meters.ts'
@@ -225,7 +225,7 @@ describe('a line of a registry file', () => {
   const line = { meter: one.meter, substation: 'S-1', ek: 'e'.repeat(32), ak: 'a'.repeat(32) }
 
   test('that is good gives a meter', () => {
-    expect(parseEnlisted(JSON.stringify(line))).toMatchObject({ meter: one.meter, substation: 'S-1' })
+    expect(parseEnlisted(JSON.stringify(line), [])).toMatchObject({ meter: one.meter, substation: 'S-1' })
   })
 
   test('that is bad is refused, and the message shows no key', () => {
@@ -247,7 +247,7 @@ describe('a line of a registry file', () => {
     for (const one of bad) {
       let message = ''
       try {
-        parseEnlisted(one)
+        parseEnlisted(one, [])
       } catch (error) {
         message = String((error as Error).message) + String((error as Error).cause ?? '')
       }
