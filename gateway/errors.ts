@@ -74,7 +74,6 @@ export type PeerFault =
   | 'SERVICE_REFUSED'
   // one-way link and sealed batches
   | 'DATAGRAM_MALFORMED'
-  | 'DATAGRAM_FOREIGN'
   | 'BATCH_MALFORMED'
   | 'BATCH_ROOT'
   | 'BATCH_CHAIN'
@@ -149,7 +148,6 @@ export const answerTo: Record<PeerFault, Answer> = {
   AUTHENTICATION_FAILED: 'close',
   SERVICE_REFUSED: 'close', // an exception-response: the meter answered, but not to what was asked
   DATAGRAM_MALFORMED: 'drop',
-  DATAGRAM_FOREIGN: 'drop',
   BATCH_MALFORMED: 'quarantine',
   BATCH_ROOT: 'quarantine',
   BATCH_CHAIN: 'quarantine',

@@ -19,7 +19,7 @@ export interface ReceiverOptions {
   roots: readonly Uint8Array[]
   receiveBufferOctets: number
   log: Logger
-  /** what has come whole cannot be stored */
+  /** what has come whole cannot be stored, or not be kept in quarantine */
   onFailure: (error: Error) => void
 }
 
@@ -142,7 +142,7 @@ class UdpReceiver implements Receiver {
       if (this.#pendingOctets + whole.octets.length > pendingOctetsMax) return
       this.#pending++
       this.#pendingOctets += whole.octets.length
-      this.#work = this.#work.then(() => this.#finish(whole))
+      this.#work = this.#work.then(() => this.#finish(whole)).catch(this.#options.onFailure)
     } catch (error) {
       if (!(error instanceof PeerError)) throw error
       this.#count(error.code)
@@ -163,7 +163,7 @@ class UdpReceiver implements Receiver {
       this.#counts.readings += batch.header.readingCount
       this.#lagMs = Date.now() - batch.header.createdAtMs
     } catch (error) {
-      if (!(error instanceof PeerError)) return this.#options.onFailure(error as Error)
+      if (!(error instanceof PeerError)) throw error
       this.#count(error.code)
       this.#store.quarantine({ epoch, sequence, code: error.code, octets })
       this.#options.log.error({

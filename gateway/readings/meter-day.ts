@@ -11,8 +11,6 @@ export type MeterDay = Buffer
 
 export const entryOctets = 15
 export const secondsPerDay = 86_400
-/** A reading a second is the most a day can hold, 96 is usual. */
-export const entriesMax = 86_400
 const revisionMax = 255
 
 /** What became of one reading: `repeat` changes nothing, 0 is new, n is the nth correction. */

@@ -29,11 +29,14 @@ interface Lab {
   send: Send
   restart: () => Promise<Lab>
   roots: Uint8Array[]
+  /** what the disk said */
+  failures: Error[]
 }
 
 /** A receiver on loopback in this folder, and a socket that sends to it. */
 async function lab(data = tempFolder()): Promise<Lab> {
   const roots = certificatesFromPem(pki.rootPem)
+  const failures: Error[] = []
   const receiver = await openReceiver({
     host: '127.0.0.1',
     port: 0,
@@ -41,9 +44,7 @@ async function lab(data = tempFolder()): Promise<Lab> {
     roots,
     receiveBufferOctets: 100_000,
     log: pino({ level: 'silent' }),
-    onFailure: (error) => {
-      throw error
-    },
+    onFailure: (error) => failures.push(error),
   })
   const socket = createSocket('udp4')
   let open = true
@@ -68,7 +69,7 @@ async function lab(data = tempFolder()): Promise<Lab> {
     await end()
     return lab(data)
   }
-  return { data, receiver, send, restart, roots }
+  return { data, receiver, send, restart, roots, failures }
 }
 type Send = (datagrams: readonly Uint8Array[], burst?: boolean) => Promise<void>
 
@@ -306,6 +307,22 @@ describe('the receiver', () => {
     await send(datagramsOf(two))
     expect(receiver.status()).toMatchObject({ batches: 1 })
   })
+
+  test.each(['a batch', 'its quarantine'] as const)(
+    'tells when it cannot store %s, and counts nothing as received',
+    async (what) => {
+      const { data, receiver, send, roots, failures } = await lab()
+      if (what === 'a batch') writeFileSync(join(data, String(epoch).padStart(10, '0')), 'a file where a folder is due')
+      else {
+        roots.pop() // so that nothing verifies
+        rmSync(join(data, 'quarantine'), { recursive: true })
+        writeFileSync(join(data, 'quarantine'), 'a file where a folder is due')
+      }
+      await send(datagramsOf(await fresh().next([seriesOf(1)])))
+      expect(failures).toMatchObject([{ code: 'ENOTDIR' }])
+      expect(receiver.status()).toMatchObject({ batches: 0, readings: 0, streams: [] })
+    },
+  )
 
   test('says that its port is taken', async () => {
     const { receiver } = await lab()
