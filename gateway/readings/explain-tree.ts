@@ -10,6 +10,9 @@ import { node, type TreeLayer, type TreeNode } from './tree.ts'
 import { type Meanings, meaningsOf, obisWords } from './tree-data.ts'
 import { FieldTree } from './tree-fields.ts'
 import { frameNode } from './tree-frames.ts'
+import type { Fields } from './tree-places.ts'
+
+const tagOctets = 1
 
 export interface TreeOptions {
   /** those that held */
@@ -87,7 +90,7 @@ class Layers {
     }
     const trace = new Trace()
     const apdu = decodeApdu(octets, 0, trace.open)
-    layer.nodes = [apduNode(apdu, octets, new FieldTree(trace, meanings(apdu, this.#profile), 1))]
+    layer.nodes = [apduNode(apdu, octets, { trace, meanings: meanings(apdu, this.#profile) })]
     if (apdu.apdu === 'general-block-transfer') blocks.push(apdu)
     else if (apdu.apdu === 'general-signing') this.#inside([apdu.content], 'inside', `carried by ${apdu.apdu}`)
     else if ('securityControl' in apdu) this.#inside([this.#open(apdu)], 'plain', `deciphered from ${apdu.apdu}`)
@@ -115,15 +118,15 @@ function guarded(layer: TreeLayer, read: () => void): void {
   }
 }
 
-function apduNode(apdu: Apdu, octets: Uint8Array, fields: FieldTree): TreeNode {
+function apduNode(apdu: Apdu, octets: Uint8Array, { trace, meanings }: { trace: Trace; meanings: Meanings }): TreeNode {
   const dialects =
     'dialects' in apdu && apdu.dialects.length > 0 ? `, as in the dialect ${apdu.dialects.join(', ')}` : ''
-  const rest: object = 'dialects' in apdu ? { ...apdu, dialects: undefined } : apdu
+  const fields: Fields = 'dialects' in apdu ? { ...apdu, dialects: undefined } : { ...apdu }
   return node(apdu.apdu, {
     offset: 0,
     octets: octets.length,
     meaning: `tag ${octets[0]!.toString(16).padStart(2, '0')}${dialects}`,
-    children: fields.nodes(rest as Record<string, unknown>),
+    children: new FieldTree(fields, trace, { meanings, from: tagOctets }).nodes(),
   })
 }
 

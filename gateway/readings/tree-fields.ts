@@ -6,106 +6,66 @@ import type { Obis } from '../model.ts'
 import { attributeName, className } from './class-names.ts'
 import { hex, node, type TreeNode } from './tree.ts'
 import { attributeWords, dataNode, type Meanings, meaningsOf, obisWords } from './tree-data.ts'
+import { type Fields, type Places, placesOf, wireOrder } from './tree-places.ts'
 import { dateTimeWords, invokeWords, longInvokeWords, printable, securityWords, titleWords } from './words.ts'
-
-type Fields = Readonly<Record<string, unknown>>
 
 /**
  * Any decoded APDU as nodes, field by field in wire order, without knowing which one it is: an APDU that is added to
- * the codec is shown without a line here. Offsets are those at which the decoder itself read the value.
+ * the codec is shown without a line here. Offsets are those at which the decoder itself read the value, where there
+ * is but one such place.
  */
 export class FieldTree {
   readonly #trace: Trace
   readonly #meanings: Meanings
-  readonly #places = new Map<number | bigint, readonly [Span | undefined, Span]>()
-  #apdu = ''
-  /** behind the last field whose place is known */
-  #cursor: number
+  readonly #places: Places
+  readonly #fields: Fields
 
-  /** @param cursor behind the tag */
-  constructor(trace: Trace, meanings: Meanings, cursor: number) {
+  /** @param fields of the APDU @param from behind its tag */
+  constructor(fields: Fields, trace: Trace, { meanings, from }: { meanings: Meanings; from: number }) {
+    this.#fields = fields
     this.#trace = trace
     this.#meanings = meanings
-    this.#cursor = cursor
+    this.#places = placesOf(fields, trace, from)
   }
 
-  /** @param fields of an APDU or of an object in one; `apdu` itself is left out */
-  nodes(fields: Fields): TreeNode[] {
-    if (typeof fields.apdu === 'string') this.#apdu = fields.apdu
-    const keys = Object.keys(fields).filter((key) => key !== 'apdu' && fields[key] !== undefined)
-    const order = keys.toSorted((a, b) => Number(isChoice(b)) - Number(isChoice(a))) // a choice is read first
+  nodes(): TreeNode[] {
+    return this.#object(this.#fields)
+  }
+
+  #object(fields: Fields): TreeNode[] {
     const meanings = pairedMeanings(fields)
-    return order.map((key) => this.#field(key, fields[key], fields, meanings))
+    return wireOrder(fields).map((key) => this.#field(fields, key, { value: fields[key], beside: fields, meanings }))
   }
 
-  #field(key: string, value: unknown, beside: Fields, paired: Meanings): TreeNode {
+  #field(owner: object, key: string, { value, beside, meanings }: Field): TreeNode {
     if (value instanceof Uint8Array) return this.#octets(key, value)
-    if (isData(value)) {
-      const found = dataNode(key, value, this.#trace, paired.size > 0 ? paired : this.#meanings)
-      if (found.offset !== null) this.#cursor = found.offset + found.octets!
-      return found
-    }
+    if (isData(value)) return dataNode(key, value, this.#trace, meanings.size > 0 ? meanings : this.#meanings)
     if (Array.isArray(value)) {
-      const meaning = value.length === 0 ? 'none' : null
-      return node(key, { meaning, children: value.map((one, i) => this.#field(`[${i}]`, one, beside, paired)) })
+      const children = value.map((one, i) => this.#field(value, `[${i}]`, { value: one, beside, meanings }))
+      return node(key, { meaning: value.length === 0 ? 'none' : null, children })
     }
     if (typeof value === 'object' && value !== null) {
       const fields = value as Fields
-      return node(key, { meaning: describedWords(fields), children: this.nodes(fields) })
+      return node(key, { meaning: describedWords(fields), children: this.#object(fields) })
     }
-    return this.#scalar(key, value, beside)
-  }
-
-  #octets(key: string, octets: Uint8Array): TreeNode {
-    const span = this.#trace.spans.get(octets)
-    if (span !== undefined) this.#cursor = span.end
-    const meaning = octets.length === 0 ? 'none' : octetWords(key, octets)
-    return node(key, { ...place(span), value: hex(octets), meaning: meaning ?? null })
-  }
-
-  #scalar(key: string, value: unknown, beside: Fields): TreeNode {
-    const span = this.#spanOf(key, value)
-    if (span !== undefined) this.#cursor = span.end
-    const plain = typeof value === 'bigint' ? value.toString() : (value as number | string | boolean)
     return node(key, {
-      ...place(span),
-      value: plain,
-      meaning: scalarWords(key, value, { apdu: this.#apdu, classId: beside.classId }) ?? null,
+      ...place(this.#places.get(owner)?.get(key)),
+      value: typeof value === 'bigint' ? value.toString() : (value as number | string | boolean),
+      meaning: scalarWords(key, value, { apdu: this.#fields.apdu, classId: beside.classId }) ?? null,
     })
   }
 
-  /**
-   * Where the decoder read a number: next to the field before, else at the only place behind it with this value.
-   * A small value is too common to be searched for, and keeps no offset.
-   */
-  #spanOf(key: string, value: unknown): Span | undefined {
-    const next = this.#trace.numbers.get(this.#cursor)
-    if (isChoice(key)) return next
-    if (key === 'obis') return this.#trace.strings.get(this.#cursor)
-    if (typeof value !== 'number' && typeof value !== 'bigint') return undefined
-    if (next?.value === value) return next
-    if (value < rareFrom) return undefined
-    const [before, last] = this.#lastPlaces(value)
-    const isOnly = last !== undefined && last.start > this.#cursor && (before?.start ?? -1) <= this.#cursor
-    return isOnly ? last : undefined
-  }
-
-  /** The last two places where a value was read; gathered once, so that a long list stays linear. */
-  #lastPlaces(value: number | bigint): readonly [Span | undefined, Span | undefined] {
-    if (this.#places.size === 0) {
-      for (const read of [...this.#trace.numbers.values()].sort((a, b) => a.start - b.start)) {
-        this.#places.set(read.value, [this.#places.get(read.value)?.[1], read])
-      }
-    }
-    return this.#places.get(value) ?? [undefined, undefined]
+  #octets(key: string, octets: Uint8Array): TreeNode {
+    const meaning = octets.length === 0 ? 'none' : octetWords(key, octets)
+    return node(key, { ...place(this.#trace.spans.get(octets)), value: hex(octets), meaning: meaning ?? null })
   }
 }
 
-/** Choices, counts and small enumerations lie below. */
-const rareFrom = 16
-
-function isChoice(key: string): boolean {
-  return key === 'choice' || key === 'kind'
+/** A value with the object that it is in, or that the list is in that it is in, and what that object says of data. */
+interface Field {
+  value: unknown
+  beside: Fields
+  meanings: Meanings
 }
 
 function place(span: Span | undefined): Pick<TreeNode, 'offset' | 'octets'> {
@@ -148,15 +108,15 @@ function octetWords(key: string, octets: Uint8Array): string | undefined {
 /** @see IEC 62056-5-3, Association-result */
 const associationResults = ['accepted', 'rejected permanently', 'rejected for now'] as const
 
-function resultWords(apdu: string, code: number): string | undefined {
+function resultWords(apdu: unknown, code: number): string | undefined {
   if (apdu === 'aare') return associationResults[code]
-  return codeName(apdu.startsWith('action') ? actionResult : dataAccessResult, code)
+  return codeName(typeof apdu === 'string' && apdu.startsWith('action') ? actionResult : dataAccessResult, code)
 }
 
 function scalarWords(
   key: string,
   value: unknown,
-  { apdu, classId }: { apdu: string; classId: unknown },
+  { apdu, classId }: { apdu: unknown; classId: unknown },
 ): string | undefined {
   if (key === 'obis') return obisWords(value as Obis)
   if (typeof value !== 'number') return undefined

@@ -243,6 +243,37 @@ describe('offsets', () => {
     expect(checked).toBeGreaterThan(300)
   })
 
+  test('of equal numbers are told apart, and one that could be in two places has none', () => {
+    const outcome = (result: number, of?: number) => ({
+      result,
+      returned: of === undefined ? undefined : ({ kind: 'error', result: of } as const),
+    })
+    const octets = encodeApdu({
+      apdu: 'action-response',
+      invokeId: 0,
+      choice: 'with-list',
+      outcomes: [outcome(38, 0), outcome(38), outcome(38, 1)],
+    })
+    expect(treeText(layersOf(octets))).toBe(`apdu: ${octets.length} octets, as received, from 0000 on
+  0000  action-response  -- tag c7
+  0001    choice with-list
+  0002    invokeId 0  -- invoke id 0, unconfirmed, normal priority
+          outcomes
+            [0]
+  0004        result 38
+              returned
+                kind error
+  0007          result 0  -- success
+            [1]
+  0008        result 38
+            [2]
+  000a        result 38
+              returned
+                kind error
+                result 1  -- hardware-fault
+`)
+  })
+
   test('of tagged values hold what encodes them', () => {
     const body = s(text('x'), s(u32(7), scale(1, 30)), o('00'.repeat(200)))
     const octets = encodeDataNotification(notification(body))
