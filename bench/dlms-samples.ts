@@ -17,6 +17,8 @@ import { profilePush } from '#simulator/push.ts'
 export interface Shape {
   name: string
   readings: number
+  /** read as if none like it had come before */
+  isFirst?: boolean
   /** the data-notification of the `n`th meter, in the clear */
   push(n: number): Uint8Array
 }
@@ -123,6 +125,7 @@ function attribute(classId: number, name: string, index: number): Data {
 export const shapes: readonly Shape[] = [
   { name: 'registers push', readings: channels.length, push: registersPush },
   { name: 'one-row push', readings: channels.length, push: (n) => rowsPush(n, 1) },
+  { name: 'one-row, first', readings: channels.length, isFirst: true, push: (n) => rowsPush(n, 1) },
   { name: '96-row profile', readings: rowsOfDay * channels.length, push: (n) => rowsPush(n, rowsOfDay) },
   { name: 'compact-array', readings: rowsOfDay * channels.length, push: compactPush },
 ]

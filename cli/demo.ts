@@ -8,11 +8,13 @@ import { Child } from './demo/child.ts'
 import { type DemoOptions, type Layout, layOut } from './demo/layout.ts'
 import { type Snapshot, Table } from './demo/table.ts'
 import { type Tally, tally } from './demo/tally.ts'
+import { readProtections } from './protections.ts'
 import { untilSignal } from './signals.ts'
 
 const help = `ami demo: the whole head-end on this machine, on loopback, from nothing
 
-usage: ami demo [--duration S] [--concentrators N] [--meters N] [--interval S] [--load-curves FILE.csv] [--dir DIR] [--json]
+usage: ami demo [--duration S] [--concentrators N] [--meters N] [--interval S] [--load-curves FILE.csv] [--dir DIR]
+                [--protection NAME,…] [--json]
 
 Makes a throwaway PKI, then runs gateway, MDM receiver, studies and a simulated fleet as processes of their own, and shows
 what goes through. Time runs fast: an interval of the meters (a quarter-hour) takes --interval seconds on the wall. The day
@@ -23,6 +25,7 @@ before goes first, as load profiles, so that there is a closed day to look at wi
   --meters N              meters in all (default 200, or one for each series of --load-curves)
   --interval S            wall-clock seconds of one interval (default 1)
   --load-curves FILE.csv  real curves, 'series,start_utc,kwh', in place of the built-in household model
+  --protection NAME,…     how meters protect their pushes, in turn: the names stand in 'ami simulate --help'
   --dir DIR               keep everything there (it must be new or empty); default: a folder in the system's temporary
                           place, removed at the end
   --json                  no table: only the JSON line on stdout
@@ -37,6 +40,7 @@ const options = {
   interval: { type: 'string', default: '1' },
   'load-curves': { type: 'string' },
   dir: { type: 'string' },
+  protection: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const
 
@@ -252,6 +256,7 @@ async function run(args: readonly string[]): Promise<number> {
     meters: whole('meters', 1_000_000),
     intervalSeconds: decimalNumber('interval', values.interval, [0.05, 86_400]),
     curvesFile: values['load-curves'] === undefined ? undefined : resolve(values['load-curves']),
+    protection: readProtections(values.protection),
   }
   const durationSeconds =
     values.duration === undefined ? undefined : decimalNumber('duration', values.duration, [1, 31_536_000])

@@ -3,30 +3,42 @@ import { openPki, type Pki } from '#pki/store.ts'
 import { PkiError } from '#pki/verify.ts'
 import { startSimulator } from '#simulator/main.ts'
 import { prepareFleet } from '#simulator/prepare.ts'
+import { protectionNames } from '#simulator/protections.ts'
 import { type Command, parse, UsageError, wholeNumber } from './command.ts'
 import { openLog } from './log.ts'
+import { readProtections } from './protections.ts'
 import { untilSignal } from './signals.ts'
+import { openFleetMeter } from './simulate-fleet.ts'
 import { simulateMeter } from './simulate-meter.ts'
 
 const help = `ami simulate: a fleet of concentrators and meters that does not exist
 
 usage: ami simulate prepare --pki DIR --passphrase-file FILE --out DIR [--seed N] [--substations N]
-                            [--concentrators N] [--meters N] [--small-substation]
+                            [--concentrators N] [--meters N] [--small-substation] [--protection NAME,…]
        ami simulate run --config FILE
-       ami simulate meter --listen HOST:PORT [--seed N] [--authentication lowest|lls|gmac] [--password-file FILE]
-                          [--ek-file FILE] [--ak-file FILE]
+       ami simulate meter --listen HOST:PORT [--seed N] [--authentication lowest|lls|md5|sha1|gmac|sha256|ecdsa]
+                          [--suite 0|1|2] [--protection none|authenticated|encrypted|both] [--general] [--clear]
+                          [--password-file FILE] [--secret-file FILE] [--ek-file FILE] [--ak-file FILE]
+                          [--client-key-file FILE] [--keys-out FILE]
 
 prepare  enrols the concentrators at the PKI and writes fleet.json, their credentials, and registry.ndjson
-         for 'ami gateway import'
+         for 'ami gateway import'. --protection: how meters protect their pushes, in turn, of
+         ${protectionNames.slice(0, 5).join(', ')},
+         ${protectionNames.slice(5).join(', ')} (default the first)
 run      pushes the fleet's readings over mutual TLS until the source ends or SIGINT or SIGTERM comes, then waits for the
          last acknowledgements. Exit 0 when everything sent is acknowledged, 1 when not.
          FILE is JSON: { "gateway": { "host", "port", "servername" }, "trustFile", "fleet", "historyStart", "liveStart",
          "intervalSeconds", "tickMs", "curvesFile"?, "recordFile"? }: times in seconds since 1970, tickMs is how long an
          interval lasts on the wall.
-meter    one meter that a DLMS client can associate with and read over TCP (wrapper, logical names, no ciphering), until
-         SIGINT or SIGTERM: clock, registers, load profile and event log. lls takes the first line of --password-file;
-         gmac two keys of 16 octets as hex digits. Only their owner may read these files. Port 0 takes any; which one,
-         and the meter's system title, stands on standard output.
+meter    one meter that a DLMS client can associate with over TCP (wrapper, logical names), until SIGINT or SIGTERM: clock,
+         registers, load profile and event log. The management client, 1, is known by --authentication, and its APDUs are
+         protected by --protection; --general takes general-glo and general-ded besides the services' own ciphering, --clear
+         takes APDUs in clear as well. The public client, 16, needs nothing, and sees the clock, the device's name and the
+         invocation counter. The password and the secret are the first line of their files, --ek-file and --ak-file hold
+         hex digits, --client-key-file the client's public key in PEM; only their owner may read the first four. What has
+         no file follows from the seed, and --keys-out writes it to a new file that only its owner reads. Three wrong authentications
+         hold the next off for ten seconds, and longer with each. Port 0 takes any; which one, and the meter's system title,
+         stands on standard output.
 `
 
 const options = {
@@ -41,9 +53,16 @@ const options = {
   listen: { type: 'string' },
   authentication: { type: 'string', default: 'lowest' },
   'password-file': { type: 'string' },
+  suite: { type: 'string', default: '0' },
+  'secret-file': { type: 'string' },
+  'client-key-file': { type: 'string' },
+  'keys-out': { type: 'string' },
+  general: { type: 'boolean', default: false },
+  clear: { type: 'boolean', default: false },
   'ek-file': { type: 'string' },
   'ak-file': { type: 'string' },
   'small-substation': { type: 'boolean', default: false },
+  protection: { type: 'string' },
 } as const
 
 type Values = ReturnType<typeof parse<typeof options>>['values']
@@ -69,6 +88,7 @@ async function prepare(values: Values): Promise<number> {
     concentrators: wholeNumber('concentrators', values.concentrators, [1, 99_999]),
     meters: wholeNumber('meters', values.meters, [1, 10_000_000]),
     smallSubstation: values['small-substation'],
+    protection: readProtections(values.protection),
   }
   const pki = await open({ dir, passphraseFile })
   await prepareFleet(size, pki, out)
@@ -79,7 +99,7 @@ async function prepare(values: Values): Promise<number> {
 
 async function simulate(configFile: string): Promise<number> {
   const signal = untilSignal()
-  const simulator = startSimulator(configFile, openLog('simulator'))
+  const simulator = startSimulator(configFile, openLog('simulator'), openFleetMeter)
   signal.then((why) => (why === 'asked' ? simulator.stop() : process.exit(1))) // for a dead parent nobody waits
   const { sent, acked } = await simulator.ended
   return sent === acked ? 0 : 1
@@ -89,8 +109,15 @@ function meter(values: Values): Promise<number> {
   return simulateMeter({
     listen: values.listen,
     seed: wholeNumber('seed', values.seed, [0, 4_294_967_295]),
+    suite: wholeNumber('suite', values.suite, [0, 2]),
     authentication: values.authentication,
+    protection: values.protection ?? 'none',
+    general: values.general,
+    clear: values.clear,
     passwordFile: values['password-file'],
+    secretFile: values['secret-file'],
+    clientKeyFile: values['client-key-file'],
+    keysOut: values['keys-out'],
     ekFile: values['ek-file'],
     akFile: values['ak-file'],
   })

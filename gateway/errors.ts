@@ -49,6 +49,9 @@ export type PeerFault =
   | 'UPLINK_LIMIT'
   | 'UPLINK_IDENTITY'
   | 'UPLINK_UNSUPPORTED'
+  // command to a meter
+  | 'COMMAND_UNKNOWN'
+  | 'DOWNLINK_MALFORMED'
   // session
   | 'CERTIFICATE_MISSING'
   | 'CERTIFICATE_UNTRUSTED'
@@ -71,6 +74,10 @@ export type PeerFault =
   | 'ASSOCIATION_SEQUENCE'
   | 'ASSOCIATION_TIMEOUT'
   | 'AUTHENTICATION_FAILED'
+  | 'AUTHENTICATION_LOCKED'
+  | 'CHALLENGE_LENGTH'
+  | 'CHALLENGE_REFLECTED'
+  | 'AUTHENTICATION_LENGTH'
   | 'SERVICE_REFUSED'
   // one-way link and sealed batches
   | 'DATAGRAM_MALFORMED'
@@ -126,6 +133,8 @@ export const answerTo: Record<PeerFault, Answer> = {
   UPLINK_LIMIT: 'quarantine',
   UPLINK_IDENTITY: 'quarantine',
   UPLINK_UNSUPPORTED: 'quarantine',
+  COMMAND_UNKNOWN: 'quarantine', // a result that nobody waits for: late, repeated, or of another concentrator's command
+  DOWNLINK_MALFORMED: 'drop', // at a concentrator: without an id there is nobody to tell
   CERTIFICATE_MISSING: 'close',
   CERTIFICATE_UNTRUSTED: 'close',
   CERTIFICATE_EXPIRED: 'close',
@@ -146,6 +155,10 @@ export const answerTo: Record<PeerFault, Answer> = {
   ASSOCIATION_SEQUENCE: 'close', // an APDU that nobody waits for, in this state or ever
   ASSOCIATION_TIMEOUT: 'close',
   AUTHENTICATION_FAILED: 'close',
+  AUTHENTICATION_LOCKED: 'close', // too many failed: nothing is compared until the hold ends
+  CHALLENGE_LENGTH: 'close',
+  CHALLENGE_REFLECTED: 'close', // whoever sends our challenge back wants us to answer it
+  AUTHENTICATION_LENGTH: 'close', // an answer to a challenge that its mechanism cannot have made
   SERVICE_REFUSED: 'close', // an exception-response: the meter answered, but not to what was asked
   DATAGRAM_MALFORMED: 'drop',
   BATCH_MALFORMED: 'quarantine',

@@ -4,9 +4,11 @@ import { dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones, type Zones } from '#dmz-config/zones.ts'
+import { controlName, parseReadRequest, type ReadAnswer, type ReadRequest, refusal } from './command-request.ts'
 import { type GatewayConfig, parseGatewayConfig } from './config.ts'
 import { ConfigError } from './errors.ts'
 import { type Broker, openBroker } from './io/broker.ts'
+import { type Control, openControl } from './io/control.ts'
 import { holdFolder } from './io/database.ts'
 import { type Journal, openJournal } from './io/journal.ts'
 import { JournalCorrupt, JournalFailed } from './io/journal-record.ts'
@@ -14,7 +16,7 @@ import { readKek, readPublic, readSecret } from './io/keys.ts'
 import { openLedger } from './io/ledger.ts'
 import { openRevocation, type Revocation } from './io/revocation.ts'
 import { openSigner } from './io/signer.ts'
-import type { PipelineOptions } from './pipeline.ts'
+import type { PipelineOptions } from './pipeline-messages.ts'
 import { PipelineThread } from './pipeline-thread.ts'
 
 export interface Gateway {
@@ -74,12 +76,21 @@ async function openGateway({ config, zones, log, journal, pipeline, lock }: Open
     revocation.close()
     throw error
   })
+  const listening = broker
+  pipeline.onPublish = ({ concentrator, octets }) => listening.command(concentrator, octets)
+  const control = await openControlOf(config, log, pipeline).catch(async (error) => {
+    revocation.close()
+    await listening.close()
+    throw error
+  })
   log.info({ event: 'gateway.listening', port: broker.port })
   const stop = Promise.withResolvers<void>()
   return {
     port: broker.port,
     stop: stop.resolve,
-    ended: live({ broker, journal, pipeline, revocation, log, stop: stop.promise, failed }).finally(() => lock.close()),
+    ended: live({ broker, control, journal, pipeline, revocation, log, stop: stop.promise, failed }).finally(() =>
+      lock.close(),
+    ),
   }
 }
 
@@ -94,6 +105,7 @@ interface Opened {
 
 interface Parts {
   broker: Broker
+  control: Control
   journal: Journal
   pipeline: PipelineThread
   revocation: Revocation
@@ -103,7 +115,7 @@ interface Parts {
 }
 
 /** Until `stop`, then the end in order: nobody new, journal to its end, everything sealed and sent. */
-async function live({ broker, journal, pipeline, revocation, log, stop, failed }: Parts): Promise<number> {
+async function live({ broker, control, journal, pipeline, revocation, log, stop, failed }: Parts): Promise<number> {
   const report = (): void =>
     log.info({ event: 'gateway.status', ...broker.status(), ...pipeline.status, durable: journal.durable })
   const timers = [
@@ -117,6 +129,7 @@ async function live({ broker, journal, pipeline, revocation, log, stop, failed }
   }
   log.info({ event: 'gateway.draining' })
   revocation.close()
+  await control.close()
   await broker.close()
   await journal.close()
   const lost = await pipeline.drain(journal.durable)
@@ -165,6 +178,34 @@ async function openFrontDoor(parts: {
     log,
     onFailure,
   })
+}
+
+/** The operator's door: a command in, its answer out. What was asked and what became of it stands in the log, no values. */
+function openControlOf(config: GatewayConfig, log: Logger, pipeline: PipelineThread): Promise<Control> {
+  const answer = async (line: string, gone: AbortSignal): Promise<ReadAnswer> => {
+    const request = parsedRequest(line)
+    if ('ok' in request) return request
+    const { meter, attributes, association } = request
+    log.info({ event: 'command.asked', meter, attributes: attributes.length, association })
+    const answered = await pipeline.ask(request, gone)
+    const outcome = gone.aborted ? 'ABANDONED' : answered.ok ? 'OK' : answered.fault.code
+    log.info({ event: 'command.answered', meter, outcome })
+    return answered
+  }
+  return openControl({
+    path: join(config.data, controlName),
+    answer: async (line, gone) => JSON.stringify(await answer(line, gone)),
+    busy: JSON.stringify(refusal('COMMAND_LIMIT', 'others are asking: try again')),
+  })
+}
+
+function parsedRequest(line: string): ReadRequest | ReadAnswer {
+  try {
+    return parseReadRequest(line)
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error
+    return refusal('REQUEST_MALFORMED', error.message)
+  }
 }
 
 /** The same journal, which also tells the pipeline whenever a group has become durable. */

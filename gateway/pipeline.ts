@@ -2,78 +2,21 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { batchOctetsMax, encodeSealedBatch } from './codec/batch.ts'
+import { Commands } from './commands.ts'
+import { Dialects } from './dialects.ts'
 import { ConfigError, type PeerFault } from './errors.ts'
 import { intake } from './intake.ts'
-import { type AcceleratedClock, type Clock, openClock } from './io/clock.ts'
+import { type Clock, openClock } from './io/clock.ts'
 import { Forwarder } from './io/forwarder.ts'
 import { JournalReader } from './io/journal-reader.ts'
 import { readKek } from './io/keys.ts'
 import { openLedger, type SqliteLedger } from './io/ledger.ts'
-import { type ReleaseCounts, Releaser } from './io/release.ts'
+import { Releaser } from './io/release.ts'
 import { openSender, type Sender } from './io/sender.ts'
 import { openSigner, type Signer } from './io/signer.ts'
 import { headerDigest, nextHeader } from './oneway/seal.ts'
+import type { FromPipeline, PipelineOptions, ToPipeline } from './pipeline-messages.ts'
 import { secondsPerDay } from './readings/meter-day.ts'
-
-/**
- * The second thread: everything behind the journal. It reads the journal in order, commits to the ledger, seals, forwards
- * and closes days, while the first thread does TLS, MQTT and the journal. Between them go only positions and counts; all
- * state is in files, so that killing the process at any moment loses nothing.
- */
-export interface PipelineOptions {
-  data: string
-  kekFile: string
-  sealer: { keyFile: string; certificateFile: string; crlFile: string }
-  sealIntervalMs: number
-  forward: {
-    host: string
-    port: number
-    /** our own address */
-    from: string
-    symbolOctets: number
-    bitsPerSecond: number
-    passesAfterMs: readonly number[]
-  }
-  graceSeconds: number
-  retention: { replayDays: number; readingDays: number }
-  clock: AcceleratedClock | undefined
-  durable: number
-}
-
-/** `durable`: the journal is readable up to here. `drain`: and nothing will follow it. */
-export type ToPipeline = { kind: 'durable' | 'drain'; position: number }
-
-export type FromPipeline =
-  | { kind: 'status'; status: PipelineStatus }
-  | { kind: 'unhandled'; stack: string }
-  | { kind: 'sealing'; fault: string | undefined }
-  | { kind: 'drained'; status: PipelineStatus }
-
-/** Counts since the start, but of all time where it says so. */
-export interface PipelineStatus {
-  /** journal consumed up to here */
-  position: number
-  /** readings that came through TLS and tag and decoding */
-  opened: number
-  fresh: number
-  revised: number
-  repeated: number
-  repeatedUplinks: number
-  heartbeats: number
-  /** frames, of all time */
-  quarantined: number
-  quarantinedBy: Partial<Record<PeerFault, number>>
-  /** readings, of all time */
-  sealed: number
-  /** of all time */
-  batchesSealed: number
-  batchesForwarded: number
-  batchesWaiting: number
-  datagrams: number
-  datagramFaults: number
-  /** of all time */
-  cells: ReleaseCounts
-}
 
 const statusIntervalMs = 500
 const releaseBudgetMs = 20
@@ -81,6 +24,12 @@ const releaseBudgetMs = 20
 const retentionIntervalMs = 5_000
 const erasedRowsMax = 5_000
 
+/**
+ * The second thread: everything behind the journal. It reads the journal in order, commits to the ledger, seals, forwards
+ * and closes days, while the first thread does TLS, MQTT and the journal. Between them go positions, counts, and an operator's
+ * commands on their way to a meter; all state is in files, so that killing the process at any moment loses nothing but the
+ * commands that were under way, which nobody waits for any more.
+ */
 class Pipeline {
   readonly #options: PipelineOptions
   readonly #port: MessagePort
@@ -91,6 +40,7 @@ class Pipeline {
   readonly #forwarder: Forwarder
   readonly #signer: Signer
   readonly #clock: Clock
+  readonly #commands: Commands
   readonly #counts = {
     opened: 0,
     fresh: 0,
@@ -100,6 +50,7 @@ class Pipeline {
     heartbeats: 0,
   }
   readonly #quarantinedBy: Partial<Record<PeerFault, number>> = {}
+  readonly #dialects = new Dialects()
   #durable: number
   #draining = false
   #wake: (() => void) | undefined
@@ -119,6 +70,14 @@ class Pipeline {
       ledger: this.#ledger.database,
       file: join(options.data, 'released.sqlite'),
       graceSeconds,
+    })
+    this.#commands = new Commands({
+      registry: this.#ledger.registry,
+      store: this.#ledger.commands,
+      own: this.#ledger.clientTitle,
+      publish: (downlink) => this.#send({ kind: 'publish', ...downlink }),
+      answer: (id, answer) => this.#send({ kind: 'answer', id, answer }),
+      unhandled: ({ stack }) => this.#send({ kind: 'unhandled', stack: stack ?? '' }),
     })
     const { host, port: to, from, symbolOctets, bitsPerSecond, passesAfterMs } = options.forward
     this.#sender = openSender({ host, port: to, from })
@@ -140,6 +99,7 @@ class Pipeline {
       setInterval(() => this.#retain(), retentionIntervalMs),
     ]
     await this.#consume()
+    this.#commands.end()
     await this.#seal()
     await this.#forwarder.drain()
     while (!this.#releaser.step(this.#clock() / 1000, 1_000)) await nextTurn()
@@ -153,10 +113,15 @@ class Pipeline {
     this.#port.close()
   }
 
-  #tell({ kind, position }: ToPipeline): void {
-    this.#durable = position
-    if (kind === 'drain') this.#draining = true
-    this.#wake?.()
+  #tell(message: ToPipeline): void {
+    if (message.kind === 'ask') this.#commands.ask(message.id, message.request)
+    else if (message.kind === 'cancel') this.#commands.cancel(message.id)
+    else if (message.kind === 'undeliverable') this.#commands.undeliverable(message.commandId)
+    else {
+      this.#durable = message.position
+      if (message.kind === 'drain') this.#draining = true
+      this.#wake?.()
+    }
   }
 
   /** The journal, stretch by stretch, until it is drained. */
@@ -168,7 +133,9 @@ class Pipeline {
         await new Promise<void>((resolve) => (this.#wake = resolve))
         continue
       }
-      const taken = intake(records, this.#ledger, Math.floor(this.#clock() / 1000))
+      const taken = intake(records, this.#ledger, Math.floor(this.#clock() / 1000), (...result) =>
+        this.#commands.refusal(...result),
+      )
       const applied = this.#ledger.commit(taken.effects)
       this.#counts.opened += taken.readings
       this.#counts.repeatedUplinks += taken.repeatedUplinks
@@ -176,7 +143,12 @@ class Pipeline {
       this.#counts.fresh += applied.fresh
       this.#counts.revised += applied.revised
       this.#counts.repeated += applied.repeated
-      for (const { code } of taken.effects.quarantine) this.#quarantinedBy[code] = (this.#quarantinedBy[code] ?? 0) + 1
+      for (const result of taken.commandResults) this.#commands.take(result)
+      for (const { code, concentrator, detail } of taken.effects.quarantine) {
+        this.#quarantinedBy[code] = (this.#quarantinedBy[code] ?? 0) + 1
+        if (code === 'COMMAND_UNKNOWN') this.#send({ kind: 'result-refused', concentrator, detail })
+      }
+      for (const one of this.#dialects.note(taken.dialects)) this.#send({ kind: 'dialect', ...one })
       for (const { stack } of taken.unhandled) this.#send({ kind: 'unhandled', stack: stack ?? '' })
       await nextTurn() // sending and sealing have their turn
     }
@@ -243,9 +215,11 @@ class Pipeline {
       kind,
       status: {
         ...this.#counts,
+        commands: this.#commands.status,
         ...this.#ledger.totals(),
         position: this.#ledger.position,
         quarantinedBy: this.#quarantinedBy,
+        dialects: this.#dialects.counts(),
         batchesSealed: this.#ledger.outbox.head().sequence,
         batchesForwarded: this.#forwarder.delivered,
         batchesWaiting: this.#forwarder.waiting,

@@ -1,8 +1,9 @@
+import type { CommandResult } from '#gateway/codec/command-result.ts'
 import { encodeUplink, type MeterFrame } from '#gateway/codec/uplink.ts'
 import type { ConcentratorId, ExactInteger, Obis, SystemTitle } from '#gateway/model.ts'
 import type { SimulatedMeter } from './fleet.ts'
-import { protect } from './protect.ts'
 import { type ProfileRow, profilePush } from './push.ts'
+import { type Seal, sealOf } from './seal.ts'
 import type { Source } from './source.ts'
 
 /** A publish ready to go, and what stands in it: so that afterwards somebody can ask for every reading. */
@@ -39,14 +40,32 @@ const uplinkFrames = 200
 export class SimulatedConcentrator {
   readonly id: ConcentratorId
   readonly #options: ConcentratorOptions
+  readonly #seals: ReadonlyMap<SimulatedMeter, Seal>
   #counter: number
   #sequence: number
 
   constructor(options: ConcentratorOptions) {
     this.id = options.id
     this.#options = options
+    this.#seals = new Map(options.meters.map(({ meter }) => [meter, sealOf(meter)]))
     this.#counter = options.firstCounter
     this.#sequence = options.firstSequence
+  }
+
+  /** The invocation counter that its meters used last: each has its own keys, so one number serves them all. */
+  get last(): number {
+    return this.#counter - 1
+  }
+
+  set last(counter: number) {
+    this.#counter = counter + 1
+  }
+
+  /** A command's answer, as an uplink of no readings. @param atMs when it is sent */
+  result(result: CommandResult, atMs: number): SimulatedUplink {
+    const [sequence, body] = [this.#sequence++, { kind: 'command-result', ...result } as const]
+    const octets = encodeUplink({ concentrator: this.id, sequence, sentAtMs: atMs, body })
+    return { sequence, octets, readings: 0, series: [] }
   }
 
   /**
@@ -94,7 +113,7 @@ export class SimulatedConcentrator {
       channels,
       rows,
     })
-    return protect(plain, { systemTitle: meter.systemTitle, ek: meter.ek, ak: meter.ak, invocationCounter })
+    return this.#seals.get(meter)!(plain, invocationCounter)
   }
 
   #sent(meter: SimulatedMeter, rows: readonly ProfileRow[]): SentSeries[] {

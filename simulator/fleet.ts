@@ -8,16 +8,21 @@ import {
   substationId,
   systemTitle,
 } from '#gateway/model.ts'
+import { defaultProtection, type ProtectionName } from './protections.ts'
 import { hash } from './random.ts'
+import { keyOctetsOf, type Secrets, secretsOf } from './secrets.ts'
 
 /** A meter that exists only here. Its keys follow from the seed: they protect a simulation and nothing else. */
 export interface SimulatedMeter {
   /** `AMI`, two octets of the fleet, three of the meter */
   readonly systemTitle: SystemTitle
-  /** global unicast encryption key, 16 octets */
+  /** global unicast encryption key, 16 octets, 32 in suite 2 */
   readonly ek: Uint8Array
-  /** authentication key, 16 octets */
+  /** authentication key, as long as `ek` */
   readonly ak: Uint8Array
+  readonly protection: ProtectionName
+  /** other keys, where its protection needs some */
+  readonly secrets: Secrets | undefined
   /** of its household, an unsigned 32-bit integer */
   readonly seed: number
 }
@@ -47,6 +52,8 @@ export interface FleetSize {
   meters: number
   /** one substation more, of one concentrator and seven meters taken from the totals: too few to be released */
   smallSubstation?: boolean
+  /** how meters protect their pushes, in turn; all in general-glo-ciphering of suite 0 where it is not said */
+  protection?: readonly ProtectionName[] | undefined
 }
 
 /** Fewer than the ten that a released cell needs. */
@@ -61,7 +68,7 @@ export function makeFleet(size: FleetSize): Fleet {
   const small = size.smallSubstation ? 1 : 0
   const concentrators = size.concentrators - small
   const meters = size.meters - small * smallMeters
-  const makeMeter = meterMaker(size.seed)
+  const makeMeter = meterMaker(size.seed, size.protection ?? [defaultProtection])
   const concentrator = (index: number, first: number, end: number): FleetConcentrator => ({
     id: concentratorId(`dc-${String(index + 1).padStart(5, '0')}`),
     meters: Array.from({ length: end - first }, (_, offset) => makeMeter(first + offset)),
@@ -112,19 +119,26 @@ function range(first: number, end: number): number[] {
   return Array.from({ length: end - first }, (_, offset) => first + offset)
 }
 
-/** Both keys are halves of one HMAC-SHA-256 of the system title, keyed by the fleet's seed. */
-function meterMaker(fleetSeed: number): (index: number) => SimulatedMeter {
+/** Both keys are halves of one HMAC of the system title, keyed by the fleet's seed: SHA-256, in suite 2 SHA-512. */
+function meterMaker(fleetSeed: number, protections: readonly ProtectionName[]): (index: number) => SimulatedMeter {
   const secret = `ami simulation ${fleetSeed}`
   const fleetNumber = hash(fleetSeed, 0, 0) & 0xffff
   return (index) => {
     const title = Buffer.from('AMI\0\0\0\0\0', 'latin1')
     title.writeUInt16BE(fleetNumber, 3)
     title.writeUIntBE(index + 1, 5, 3)
-    const keys = new Uint8Array(createHmac('sha256', secret).update(title).digest())
+    const protection = protections[index % protections.length]!
+    const octets = keyOctetsOf(protection)
+    const digest = createHmac(octets === 16 ? 'sha256' : 'sha512', secret)
+      .update(title)
+      .digest()
+    const keys = new Uint8Array(digest)
     return {
       systemTitle: systemTitle(title),
-      ek: keys.subarray(0, 16),
-      ak: keys.subarray(16, 32),
+      ek: keys.subarray(0, octets),
+      ak: keys.subarray(octets, 2 * octets),
+      protection,
+      secrets: secretsOf(secret, title, protection),
       seed: hash(fleetSeed, index, 1),
     }
   }

@@ -12,6 +12,8 @@ export interface SessionOptions {
   key: Buffer
   certificate: Buffer
   onAcknowledged: (uplink: SimulatedUplink) => void
+  /** what the gateway publishes on its command topic; without it the session takes no commands */
+  onCommand?: (octets: Uint8Array) => void
 }
 
 /** Publishes that may wait for their acknowledgement at one time. */
@@ -46,6 +48,7 @@ export class Session {
       reconnectPeriod: reconnectMs,
       connectTimeout: 10_000,
       queueQoSZero: false,
+      resubscribe: false, // each session subscribes anew, below
     }
     this.#client = connect(connection)
     // A line that breaks is what reconnecting is for; what is held is kept.
@@ -57,8 +60,11 @@ export class Session {
     // new uplink in between would overtake: the gateway would take the invocation counters behind it for replays.
     this.#client.on('connect', () => {
       this.#open = true
+      // A line that breaks in between brings another session, which subscribes itself.
+      if (options.onCommand !== undefined) this.#client.subscribe(`ami/v1/${options.id}/down`, { qos: 1 }, () => {})
       this.#send()
     })
+    this.#client.on('message', (_topic, octets) => options.onCommand?.(octets))
   }
 
   get connected(): boolean {

@@ -2,7 +2,8 @@ import { createWriteStream, readFileSync, type WriteStream } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { ConfigError } from '#gateway/errors.ts'
+import { ConfigError, PeerError } from '#gateway/errors.ts'
+import { CommandDesk, type OpenMeter } from './commands.ts'
 import { SimulatedConcentrator, type SimulatedUplink } from './concentrator.ts'
 import { parseSimulatorConfig, type SimulatorConfig } from './config.ts'
 import { parseCurves } from './curves.ts'
@@ -24,6 +25,8 @@ export interface SimulatorStatus {
   /** readings that were given to a session to be sent, and that were acknowledged */
   sent: number
   acked: number
+  /** commands answered */
+  commands: number
   /** uplinks not yet acknowledged */
   waiting: number
   /** the span sent: seconds since 1970-01-01T00:00Z, start of the first interval and end of the last */
@@ -35,17 +38,19 @@ const statusIntervalMs = 1_000
 const drainMsMax = 60_000
 /** A pause before asking a full concentrator again. */
 const fullPauseMs = 50
+const quarter = 900
 
-/** @throws ConfigError with everything wrong in the configuration */
-export function startSimulator(configFile: string, log: Logger): Simulator {
+/** @param openMeter how its meters answer commands @throws ConfigError with everything wrong in the configuration */
+export function startSimulator(configFile: string, log: Logger, openMeter: OpenMeter): Simulator {
   const config = parseSimulatorConfig(read('configuration', configFile).toString('utf8'), dirname(resolve(configFile)))
-  const run = new Run(config, log)
+  const run = new Run(config, log, openMeter)
   return { ended: run.run(), stop: () => run.stop() }
 }
 
 interface Member {
   concentrator: SimulatedConcentrator
   session: Session
+  desk: CommandDesk
 }
 
 class Run {
@@ -54,11 +59,15 @@ class Run {
   readonly #source: Source
   readonly #members: Member[]
   readonly #record: WriteStream | undefined
-  readonly #counts = { sent: 0, acked: 0 }
+  readonly #counts = { sent: 0, acked: 0, commands: 0 }
   readonly #stopped = new AbortController()
   #span: [number, number]
+  /** by the wall, milliseconds since 1970-01-01T00:00Z */
+  #liveSince: number | undefined
+  /** a push of its meters waits for room */
+  #full: Session | undefined
 
-  constructor(config: SimulatorConfig, log: Logger) {
+  constructor(config: SimulatorConfig, log: Logger, openMeter: OpenMeter) {
     this.#config = config
     this.#log = log
     this.#source = openSource(config)
@@ -66,7 +75,7 @@ class Run {
     this.#record =
       config.recordFile === undefined ? undefined : createWriteStream(config.recordFile, { flags: 'a', mode: 0o600 })
     const fleet = parseFleetFile(read('fleet', join(config.fleet, 'fleet.json')).toString('utf8'))
-    this.#members = this.#openMembers(fleet)
+    this.#members = this.#openMembers(fleet, openMeter)
   }
 
   stop(): void {
@@ -100,6 +109,7 @@ class Run {
   async #live(): Promise<void> {
     const { liveStart, tickMs } = this.#config
     const began = Date.now()
+    this.#liveSince = began
     for (let tick = 0; !this.#stopped.signal.aborted; tick++) {
       const from = liveStart + tick * this.#source.intervalSeconds
       if (from >= this.#source.end) return
@@ -124,11 +134,13 @@ class Run {
   /** @returns false when it was told to stop and a full concentrator found no room in the time that the end may take */
   async #offer(session: Session, uplinks: readonly SimulatedUplink[]): Promise<boolean> {
     let waitedMs = 0
+    this.#full = session
     while (!session.offer(uplinks)) {
       if (waitedMs >= drainMsMax) return false
       await sleep(fullPauseMs)
       waitedMs = this.#stopped.signal.aborted ? waitedMs + fullPauseMs : 0
     }
+    this.#full = undefined
     return true
   }
 
@@ -140,7 +152,7 @@ class Run {
     )
   }
 
-  #openMembers(fleet: FleetFile): Member[] {
+  #openMembers(fleet: FleetFile, open: OpenMeter): Member[] {
     const now = Date.now()
     let ordinal = 0
     return makeFleet(fleet).substations.flatMap(({ concentrators }) =>
@@ -153,12 +165,16 @@ class Run {
           firstCounter: counterNow(now),
           firstSequence: now,
         })
-        return { concentrator, session: this.#openSession(id) }
+        const session = this.#openSession(id, (octets) => this.#command(member, octets))
+        const clock = { installed: Math.floor(this.#config.historyStart / quarter) * quarter, now: () => this.#now() }
+        const desk = new CommandDesk({ meters, open, ...clock, counter: concentrator })
+        const member: Member = { concentrator, session, desk }
+        return member
       }),
     )
   }
 
-  #openSession(id: string): Session {
+  #openSession(id: string, onCommand: (octets: Uint8Array) => void): Session {
     const { gateway, trustFile, fleet } = this.#config
     return new Session({
       id,
@@ -167,7 +183,31 @@ class Run {
       key: read('fleet', join(fleet, 'concentrators', `${id}.key.pem`)),
       certificate: read('fleet', join(fleet, 'concentrators', `${id}.chain.pem`)),
       onAcknowledged: (uplink) => this.#acknowledged(id, uplink),
+      onCommand,
     })
+  }
+
+  /**
+   * A concentrator that holds all it can has no room for the answer, and while a push waits for room an answer would overtake
+   * it with a higher invocation counter: whoever asked hears nothing in time.
+   */
+  #command({ concentrator, session, desk }: Member, octets: Uint8Array): void {
+    if (this.#full === session) return
+    try {
+      const result = desk.take(octets, Date.now())
+      if (result === undefined || !session.offer([concentrator.result(result, Date.now())])) return
+      this.#counts.commands++
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error
+      this.#log.warn({ event: 'command.malformed', concentrator: concentrator.id, code: error.code })
+    }
+  }
+
+  /** By the meters' clocks: as fast as the intervals go by. */
+  #now(): number {
+    const { liveStart, tickMs } = this.#config
+    if (this.#liveSince === undefined) return liveStart
+    return Math.floor(liveStart + ((Date.now() - this.#liveSince) / tickMs) * this.#source.intervalSeconds)
   }
 
   #acknowledged(concentrator: string, { sequence, series, readings }: SimulatedUplink): void {

@@ -10,12 +10,21 @@ export interface Reaction {
 /** One association's server; `undefined` is the end of the connection. */
 export type MeterSession = (apdu: Uint8Array | undefined) => Reaction
 
+/** Service access points of an association, as the wrapper has them. */
+export interface Ports {
+  client: number
+  server: number
+}
+
 export interface MeterServerSettings {
   host: string
   /** 0 takes any */
   port: number
-  /** called for each connection */
-  open: () => MeterSession
+  /**
+   * Called for each association of a connection, when its first APDU comes.
+   * @returns `undefined` for a client or a logical device that the meter does not have: the connection ends
+   */
+  open: (ports: Ports) => MeterSession | undefined
   limits?: Partial<MeterServerLimits>
 }
 
@@ -48,7 +57,7 @@ export async function startMeterServer({ host, port, open, limits }: MeterServer
     if (sockets.size >= bounds.sessionsMax) return void socket.destroy()
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
-    serve(socket, open(), bounds)
+    serve(socket, sessionsOf(open), bounds)
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -65,14 +74,35 @@ export async function startMeterServer({ host, port, open, limits }: MeterServer
   }
 }
 
-function serve(socket: Socket, session: MeterSession, bounds: MeterServerLimits): void {
+/** The associations of one connection: as many as there are clients that the meter knows. */
+interface Sessions {
+  of: (ports: Ports) => MeterSession | undefined
+  end: () => void
+}
+
+function sessionsOf(open: MeterServerSettings['open']): Sessions {
+  const sessions = new Map<string, MeterSession>()
+  return {
+    of(ports) {
+      const name = `${ports.client} ${ports.server}`
+      const session = sessions.get(name) ?? open(ports)
+      if (session !== undefined) sessions.set(name, session)
+      return session
+    },
+    end() {
+      for (const session of sessions.values()) session(undefined)
+    },
+  }
+}
+
+function serve(socket: Socket, sessions: Sessions, bounds: MeterServerLimits): void {
   let octets: Buffer = Buffer.alloc(0)
   const deadline = setTimeout(() => socket.destroy(), bounds.sessionMs)
   socket.setTimeout(bounds.silenceMs, () => socket.destroy())
   socket.on('error', () => socket.destroy()) // whoever hung up has no one to tell
   socket.on('close', () => {
     clearTimeout(deadline)
-    session(undefined)
+    sessions.end()
   })
   /** A client that does not read is not answered further: few octets could ask for many. */
   const work = (): void => {
@@ -82,7 +112,7 @@ function serve(socket: Socket, session: MeterSession, bounds: MeterServerLimits)
       if (length === 'broken') return void socket.destroy() // nothing marks where the next frame begins
       const frame = octets.subarray(0, length)
       octets = octets.subarray(length)
-      if (answer(socket, session, frame)) return void socket.end()
+      if (answer(socket, sessions, frame)) return void socket.end()
     }
     socket.pause()
   }
@@ -101,9 +131,11 @@ function frameLength(octets: Buffer, { apduOctetsMax }: MeterServerLimits): numb
   return octets.length < headerOctets + length ? undefined : headerOctets + length
 }
 
-/** @returns whether the session is at its end */
-function answer(socket: Socket, session: MeterSession, frame: Buffer): boolean {
+/** @returns whether the connection is at its end */
+function answer(socket: Socket, sessions: Sessions, frame: Buffer): boolean {
   const ports = { source: frame.readUInt16BE(4), destination: frame.readUInt16BE(2) }
+  const session = sessions.of({ client: ports.destination, server: ports.source })
+  if (session === undefined) return true
   for (const { octets } of unframeWrapper(frame).payloads) {
     const { send, close } = session(octets)
     for (const apdu of send) socket.write(frameWrapper(apdu, ports))

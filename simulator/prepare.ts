@@ -2,10 +2,12 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readConfig } from '#gateway/fields.ts'
 import type { Pki } from '#pki/store.ts'
-import { type FleetSize, makeFleet } from './fleet.ts'
+import { type FleetSize, makeFleet, type SimulatedMeter } from './fleet.ts'
+import { isProtectionName, protectionNames } from './protections.ts'
+import { registryFields } from './secrets.ts'
 
 /** What `fleet.json` says: the fleet follows from it. */
-export type FleetFile = Required<FleetSize>
+export type FleetFile = Required<Omit<FleetSize, 'protection'>> & Pick<FleetSize, 'protection'>
 
 /** Certificates asked of the PKI at one time. */
 const issuedAtOnce = 500
@@ -18,8 +20,11 @@ export function parseFleetFile(text: string): Readonly<FleetFile> {
     concentrators: fields.whole('concentrators', [1, 99_999]),
     meters: fields.whole('meters', [1, 10_000_000]),
     smallSubstation: fields.flag('smallSubstation', false),
+    protection: fields.optionalTexts('protection', protectionForm)?.filter(isProtectionName),
   }))
 }
+
+const protectionForm = { pattern: new RegExp(`^(${protectionNames.join('|')})$`), says: protectionNames.join(', ') }
 
 /**
  * Makes a fleet ready to speak: `fleet.json`, a certificate and key for each concentrator, and `registry.ndjson`, which the
@@ -30,9 +35,7 @@ export async function prepareFleet(size: FleetFile, pki: Pki, folder: string): P
   mkdirSync(join(folder, 'concentrators'), { recursive: true, mode: 0o700 })
   writeFileSync(join(folder, 'fleet.json'), `${JSON.stringify(size)}\n`, { mode: 0o600 })
   const lines = fleet.substations.flatMap(({ id: substation, concentrators }) =>
-    concentrators.flatMap(({ meters }) =>
-      meters.map(({ systemTitle: meter, ek, ak }) => JSON.stringify({ meter, substation, ek: hex(ek), ak: hex(ak) })),
-    ),
+    concentrators.flatMap(({ meters }) => meters.map((meter) => JSON.stringify(registryLine(meter, substation)))),
   )
   writeFileSync(join(folder, 'registry.ndjson'), `${lines.join('\n')}\n`, { mode: 0o600 })
   const ids = fleet.substations.flatMap(({ concentrators }) => concentrators.map(({ id }) => id))
@@ -47,6 +50,14 @@ async function enrol(ids: readonly string[], pki: Pki, folder: string): Promise<
     writeFileSync(`${path}.key.pem`, privateKeyPem!, { mode: 0o600 })
     writeFileSync(`${path}.chain.pem`, chainPem, { mode: 0o600 })
   }
+}
+
+/** What `ami gateway import` takes of a meter, as an object. */
+export function registryLine(
+  { systemTitle: meter, ek, ak, protection, secrets }: SimulatedMeter,
+  substation: string,
+): Record<string, unknown> {
+  return { meter, substation, ek: hex(ek), ak: hex(ak), ...registryFields(protection, secrets) }
 }
 
 function hex(octets: Uint8Array): string {

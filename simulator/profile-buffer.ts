@@ -1,8 +1,7 @@
 import type { Data } from '#gateway/codec/axdr.ts'
-import { decodeDateTime, utcSeconds } from '#gateway/codec/datetime.ts'
 import type { dataAccessResult } from '#gateway/codec/results.ts'
 import type { CaptureColumn, SelectiveAccess } from '#gateway/codec/selective-access.ts'
-import { PeerError } from '#gateway/errors.ts'
+import { timeOf } from './clock-object.ts'
 
 /** A row of a profile, the oldest first. */
 export interface BufferRow {
@@ -58,17 +57,6 @@ function indexOf(columns: readonly CaptureColumn[], { classId, obis, attribute, 
       column.attribute === attribute &&
       column.dataIndex === dataIndex,
   )
-}
-
-/** A point in time; one with a wildcard is none. */
-function timeOf(data: Data): number | undefined {
-  if (data.type !== 'octet-string' && data.type !== 'date-time') return undefined
-  try {
-    return utcSeconds(decodeDateTime(data.octets))
-  } catch (fault) {
-    if (fault instanceof PeerError) return undefined
-    throw fault
-  }
 }
 
 function byEntry(

@@ -22,17 +22,30 @@ export interface Protection {
  * Seals an APDU as a meter does: general-glo-ciphering, suite 0, authenticated and encrypted.
  * @see Green Book, 9.2.7.2
  */
-export function protect(plain: Uint8Array, { systemTitle, ek, ak, invocationCounter }: Protection): Uint8Array {
-  const control = securityControl.authenticated | securityControl.encrypted
-  const title = Buffer.from(systemTitle, 'hex')
-  const gcm = createCipheriv('aes-128-gcm', ek, nonce(title, invocationCounter), { authTagLength: tagOctets })
-  gcm.setAAD(additionalData(control, ak))
+export function protect(plain: Uint8Array, protection: Protection): Uint8Array {
+  const systemTitle = Buffer.from(protection.systemTitle, 'hex')
+  const service = ciphered(plain, { ...protection, title: systemTitle, suite: 0 })
+  return encodeGeneralGloCiphering({ apdu: 'general-glo-ciphering', systemTitle, ...service })
+}
+
+/** What AES-GCM takes. */
+export interface Ciphering extends Omit<Protection, 'systemTitle'> {
+  suite: number
+  /** of the sender, eight octets */
+  title: Uint8Array
+  /** of a general-ciphering, as it travels; else nothing */
+  header?: Uint8Array
+}
+
+/** The part that all forms have: authenticated and encrypted, under a key of the suite's length. */
+export function ciphered(
+  plain: Uint8Array,
+  { suite, title, ek, ak, invocationCounter, header }: Ciphering,
+): { securityControl: number; invocationCounter: number; content: Uint8Array } {
+  const control = suite | securityControl.authenticated | securityControl.encrypted
+  const cipher = suite === 2 ? 'aes-256-gcm' : 'aes-128-gcm'
+  const gcm = createCipheriv(cipher, ek, nonce(title, invocationCounter), { authTagLength: tagOctets })
+  gcm.setAAD(header === undefined ? additionalData(control, ak) : additionalData(control, ak, header))
   const content = Buffer.concat([gcm.update(plain), gcm.final(), gcm.getAuthTag()])
-  return encodeGeneralGloCiphering({
-    apdu: 'general-glo-ciphering',
-    systemTitle: title,
-    securityControl: control,
-    invocationCounter,
-    content,
-  })
+  return { securityControl: control, invocationCounter, content }
 }

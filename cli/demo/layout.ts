@@ -19,6 +19,8 @@ export interface DemoOptions {
   /** wall-clock seconds of one interval */
   intervalSeconds: number
   curvesFile: string | undefined
+  /** how meters protect their pushes, in turn */
+  protection?: FleetFile['protection']
 }
 
 export interface Layout {
@@ -113,7 +115,7 @@ function sizeOf(options: DemoOptions, series: number | undefined): FleetFile {
   const smallSubstation = series === undefined && concentrators >= 2 && meters >= Math.max(40, concentrators + 6)
   const large = smallSubstation ? concentrators - 1 : concentrators
   const substations = Math.max(1, Math.min(Math.round(meters / 50), large, 999))
-  return { seed: 1, substations, concentrators, meters, smallSubstation }
+  return { seed: 1, substations, concentrators, meters, smallSubstation, protection: options.protection }
 }
 
 async function enrolAll(

@@ -141,10 +141,12 @@ export function encodeActionResponse(apdu: ActionResponse): Uint8Array {
   return writer.finish()
 }
 
-function decodeOutcome(reader: OctetReader, budget: Budget): ActionOutcome {
+/** @throws PeerError `APDU_*`, `DATA_*` */
+export function decodeOutcome(reader: OctetReader, budget: Budget): ActionOutcome {
   return { result: reader.uint(1), returned: decodeOptional(reader, (reader) => decodeGetResult(reader, budget)) }
 }
 
-function writeOutcome(writer: OctetWriter, { result, returned }: ActionOutcome): void {
+/** @see decodeOutcome */
+export function writeOutcome(writer: OctetWriter, { result, returned }: ActionOutcome): void {
   writeOptional(writer.uint(1, result), returned, writeGetResult)
 }

@@ -42,7 +42,9 @@ export function apduName(tag: number): Apdu['apdu'] | undefined {
 export function decodeApdu(octets: Uint8Array, base = 0, open: OpenReader = openReader): Apdu {
   const reader = open(octets, base)
   const tag = reader.uint(1)
-  if (tag === dataNotificationTag) return decodeDataNotification(reader, () => open(octets.subarray(1), base + 1))
+  if (tag === dataNotificationTag) {
+    return decodeDataNotification(reader, (behind = octets.subarray(1)) => open(behind, base + 1))
+  }
   const apdu = decodeGeneral(tag, reader)
   reader.end()
   return apdu

@@ -28,7 +28,7 @@ export class BlockAssembler {
     this.#check(block)
     this.#writer.octets(block.octets)
     this.#length += block.octets.length
-    this.#last = { ...block, octets: block.octets.slice() } // what was given may be a view of a buffer that is reused
+    this.#last = { ...block, octets: Uint8Array.from(block.octets) } // what was given may be a view that is reused
     if (block.last) this.#whole = this.#writer.finish()
     return this.#answer('more')
   }

@@ -1,3 +1,4 @@
+import { type ActionOutcome, decodeOutcome, writeOutcome } from './action.ts'
 import { type Data, dataBudget, decodeData } from './axdr.ts'
 import { decodeDataList, decodeList, writeDataList, writeList } from './constructs.ts'
 import { OctetReader, OctetWriter } from './octets.ts'
@@ -14,7 +15,7 @@ function whole<T>(octets: Uint8Array, decode: (reader: OctetReader) => T): T {
   return value
 }
 
-/** Of a GET for one attribute, a SET of one, an ACTION of one method; `encodeData` writes it. @throws PeerError `APDU_*`, `DATA_*` */
+/** Of a GET for one attribute, a SET of one, an ACTION of one method, and what that returned; `encodeData` writes it. @throws PeerError `APDU_*`, `DATA_*` */
 export function decodeBlockData(octets: Uint8Array): Data {
   return whole(octets, (reader) => decodeData(reader))
 }
@@ -41,5 +42,18 @@ export function decodeBlockResults(octets: Uint8Array): GetResult[] {
 export function encodeBlockResults(results: readonly GetResult[]): Uint8Array {
   const writer = new OctetWriter()
   writeList(writer, results, writeGetResult)
+  return writer.finish()
+}
+
+/** Of an ACTION with a list: for each method its result and what it returned. @throws PeerError `APDU_*`, `DATA_*` */
+export function decodeBlockOutcomes(octets: Uint8Array): ActionOutcome[] {
+  const budget = dataBudget()
+  return whole(octets, (reader) => decodeList(reader, (reader) => decodeOutcome(reader, budget)))
+}
+
+/** @see decodeBlockOutcomes */
+export function encodeBlockOutcomes(outcomes: readonly ActionOutcome[]): Uint8Array {
+  const writer = new OctetWriter()
+  writeList(writer, outcomes, writeOutcome)
   return writer.finish()
 }

@@ -44,6 +44,8 @@ export const tagOctets = 12
 
 export const systemTitleOctets = 8
 const counterOctets = 4
+/** Octets of the nonce: system title and invocation counter. */
+export const nonceOctets: number = systemTitleOctets + counterOctets
 /** security control and invocation counter */
 const headerOctets = 1 + counterOctets
 
@@ -52,7 +54,9 @@ const headerOctets = 1 + counterOctets
  * @throws PeerError `APDU_TRUNCATED`, `APDU_LENGTH`, `SYSTEM_TITLE`
  */
 export function decodeGeneralGloCiphering(reader: OctetReader): GeneralGloCiphering {
-  return { apdu: 'general-glo-ciphering', systemTitle: decodeTitle(reader), ...decodeCipheredService(reader) }
+  const systemTitle = decodeTitle(reader)
+  const { securityControl, invocationCounter, content } = decodeCipheredService(reader)
+  return { apdu: 'general-glo-ciphering', systemTitle, securityControl, invocationCounter, content }
 }
 
 /**
@@ -60,7 +64,9 @@ export function decodeGeneralGloCiphering(reader: OctetReader): GeneralGloCipher
  * @throws PeerError `APDU_TRUNCATED`, `APDU_LENGTH`, `SYSTEM_TITLE`
  */
 export function decodeGeneralDedCiphering(reader: OctetReader): GeneralDedCiphering {
-  return { apdu: 'general-ded-ciphering', systemTitle: decodeTitle(reader), ...decodeCipheredService(reader) }
+  const systemTitle = decodeTitle(reader)
+  const { securityControl, invocationCounter, content } = decodeCipheredService(reader)
+  return { apdu: 'general-ded-ciphering', systemTitle, securityControl, invocationCounter, content }
 }
 
 /** A system title as an octet-string of 8 octets or of none. @throws PeerError `APDU_TRUNCATED`, `SYSTEM_TITLE` */

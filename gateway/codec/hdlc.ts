@@ -26,8 +26,8 @@ const llcResponse = Uint8Array.of(0xe6, 0xe7, 0x00)
  * flags and escapes inside a frame are data. Where a frame does not hold, the search goes on at the next flag, and
  * segments without their beginning are given up: an LLC header marks one, so that a segment which happens to go on
  * with the same three octets is refused, never joined wrongly. Octets between frames are passed over, as in a capture that
- * begins in the middle. Only information and unnumbered-information frames carry payloads. Linear in the octets:
- * each flag costs at most one frame's length.
+ * begins in the middle; the closing flag of the last may be missing. Only information and unnumbered-information frames
+ * carry payloads. Linear in the octets: each flag costs at most one frame's length.
  * @returns what was found, and a fault for each stretch where no frame held: `FRAME_CHECKSUM`, `FRAME_LENGTH`,
  *   `FRAME_TRUNCATED`, `FRAME_FORMAT`
  * @see IEC 62056-46
@@ -43,7 +43,12 @@ export function unframeHdlc(octets: Uint8Array, watch?: FrameWatcher): Unframed 
     if ('code' in step) fragments.lose(step)
     else {
       fragments.held()
-      watch?.({ framing: 'hdlc', offset: at, octets: step.end + 1 - at, fields: { ...step.frame } })
+      watch?.({
+        framing: 'hdlc',
+        offset: at,
+        octets: Math.min(step.end + 1, octets.length) - at,
+        fields: { ...step.frame },
+      })
       const fragment = fragmentOf(step.frame, step.informationOffset)
       if (fragment !== undefined) fragments.add(fragment)
     }
@@ -65,9 +70,10 @@ function frameAt(octets: Uint8Array, at: number): Step | FrameFault {
   const format = (octets[at + 1]! << 8) | (octets[at + 2] ?? 0)
   if (format >> 12 !== formatType3 >> 4) return fault('FRAME_FORMAT', 'no HDLC frame of format type 3')
   const end = at + 1 + (format & frameOctetsMax)
-  if (end >= octets.length)
+  const isUnclosed = end === octets.length && holds(octets.subarray(at + 1, end)) // the last flag was lost, and no octet
+  if (end >= octets.length && !isUnclosed)
     return fault('FRAME_TRUNCATED', `a frame of ${format & frameOctetsMax} octets ends beyond the last`)
-  if (octets[end] !== flag) return fault('FRAME_LENGTH', 'no flag where the length puts it')
+  if (octets[end] !== flag && !isUnclosed) return fault('FRAME_LENGTH', 'no flag where the length puts it')
   const destination = addressAt(octets, at + 3, end)
   const source = destination && addressAt(octets, at + 3 + destination.length, end)
   if (source === undefined) return fault('FRAME_FORMAT', 'an address of 1, 2 or 4 octets is missing')

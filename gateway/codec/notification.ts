@@ -3,6 +3,7 @@ import { type Data, decodeData, writeData } from './axdr.ts'
 import { dateTimeOctets } from './datetime.ts'
 import { logicalNameOctets } from './obis.ts'
 import { decodeLength, type OctetReader, OctetWriter, octetsMax } from './octets.ts'
+import { unswapped } from './swapped-names.ts'
 
 /** What a meter sends unasked. @see IEC 62056-5-3, data-notification */
 export interface DataNotification {
@@ -17,22 +18,24 @@ export interface DataNotification {
 }
 
 /**
- * `tagged-date-time`: the date-time carries an octet-string tag, `09 0C` for `0C` (Kaifa in Norway, old Kamstrup).
+ * `tagged-date-time`: the date-time carries a tag, `09 0C` for `0C` (Kaifa in Norway, old Kamstrup) or `19` for `0C`.
  * `untagged-descriptors`: an array of pairs whose attribute descriptors have no data tags (Sagemcom and others in
  * Czechia); they are given as `{ long-unsigned class, octet-string logical name, integer attribute }`.
+ * `swapped-name-tags`: names in a list behind `06 09` for `09 06` (Landis+Gyr in Norway).
  */
-export type Dialect = 'tagged-date-time' | 'untagged-descriptors'
+export type Dialect = 'tagged-date-time' | 'untagged-descriptors' | 'swapped-name-tags'
 
 export const dataNotificationTag = 0x0f
 
 const octetStringTag = 0x09
+const dateTimeTag = 0x19
 
 /**
  * The APDU behind its tag 0F, to the end of the octets.
  * @param reopen the same octets again, from the same place
  * @throws PeerError `APDU_TRUNCATED`, `APDU_LENGTH`, `APDU_TRAILING`, `DATA_*`
  */
-export function decodeDataNotification(reader: OctetReader, reopen: () => OctetReader): DataNotification {
+export function decodeDataNotification(reader: OctetReader, reopen: Reopen): DataNotification {
   const head = decodeHead(reader)
   try {
     const body = decodeData(reader)
@@ -44,17 +47,39 @@ export function decodeDataNotification(reader: OctetReader, reopen: () => OctetR
     const again = reopen()
     decodeHead(again)
     const body = decodeUntaggedDescriptors(again)
-    if (body === undefined) throw fault
-    return { ...head, body, dialects: [...head.dialects, 'untagged-descriptors'] }
+    if (body !== undefined) return { ...head, body, dialects: [...head.dialects, 'untagged-descriptors'] }
+    const swapped = decodeSwapped(reopen)
+    if (swapped === undefined) throw fault
+    return { ...head, body: swapped, dialects: [...head.dialects, 'swapped-name-tags'] }
+  }
+}
+
+/** The octets behind the tag again, or others that are as many. */
+type Reopen = (changed?: Uint8Array) => OctetReader
+
+/** @returns `undefined` where no tag is swapped, or not only tags are wrong */
+function decodeSwapped(reopen: Reopen): Data | undefined {
+  const changed = unswapped(reopen().rest())
+  if (changed === undefined) return undefined
+  const reader = reopen(changed)
+  decodeHead(reader)
+  try {
+    const body = decodeData(reader)
+    reader.end()
+    return body
+  } catch (fault) {
+    if (fault instanceof PeerError) return undefined
+    throw fault
   }
 }
 
 function decodeHead(reader: OctetReader): Omit<DataNotification, 'body'> {
   const longInvokeId = reader.uint(4)
-  const tagged = reader.peek() === octetStringTag // never a length: a date-time has 0 or 12 octets
+  const tag = reader.peek()
+  const tagged = tag === octetStringTag || tag === dateTimeTag // never a length: a date-time has 0 or 12 octets
   if (tagged) reader.uint(1)
   const offset = reader.offset
-  const length = decodeLength(reader, octetsMax)
+  const length = tag === dateTimeTag ? dateTimeOctets : decodeLength(reader, octetsMax)
   if (length !== 0 && length !== dateTimeOctets) {
     throw new PeerError('APDU_LENGTH', `a date-time of ${length} octets`, { offset })
   }

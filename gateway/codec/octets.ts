@@ -7,11 +7,15 @@ import { PeerError } from '../errors.ts'
 export class OctetReader {
   readonly #octets: Uint8Array
   readonly #base: number
-  #at = 0
+  readonly #end: number
+  #at: number
 
-  constructor(octets: Uint8Array, base = 0) {
+  /** @param from where in the octets reading begins @param to where it ends */
+  constructor(octets: Uint8Array, base = 0, from = 0, to: number = octets.length) {
     this.#octets = octets
     this.#base = base
+    this.#at = from
+    this.#end = to
   }
 
   get offset(): number {
@@ -19,7 +23,7 @@ export class OctetReader {
   }
 
   get remaining(): number {
-    return this.#octets.length - this.#at
+    return this.#end - this.#at
   }
 
   /** The next octet without taking it. @throws PeerError `APDU_TRUNCATED` */
@@ -63,8 +67,8 @@ export class OctetReader {
 
   /** The next octets as a reader of their own, whose offsets go on from here. @throws PeerError `APDU_TRUNCATED` */
   inner(count: number): OctetReader {
-    const base = this.offset
-    return new OctetReader(this.octets(count), base)
+    const at = this.#take(count)
+    return new OctetReader(this.#octets, this.#base, at, at + count)
   }
 
   /** A value was made of the octets from `start` to here: kept by `TracedReader`, free of cost here. */

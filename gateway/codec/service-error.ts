@@ -1,7 +1,7 @@
 import { choices, decodeChoice } from './constructs.ts'
 import { type OctetReader, OctetWriter } from './octets.ts'
 
-/** Why an initiate, read or write service failed. @see IEC 62056-5-3, ConfirmedServiceError */
+/** Why a service failed; DLMS/COSEM itself has initiate, read and write. @see IEC 62056-5-3, ConfirmedServiceError; IEC 61334-4-41 */
 export interface ConfirmedServiceError {
   apdu: 'confirmed-service-error'
   service: FailedService
@@ -11,10 +11,33 @@ export interface ConfirmedServiceError {
   code: number
 }
 
-const services = { initiate: 1, read: 5, write: 6 } as const
+const services = {
+  initiate: 1,
+  'get-status': 2,
+  'get-name-list': 3,
+  'get-variable-attribute': 4,
+  read: 5,
+  write: 6,
+  'get-data-set-attribute': 7,
+  'get-ti-attribute': 8,
+  'change-scope': 9,
+  start: 10,
+  stop: 11,
+  resume: 12,
+  'make-usable': 13,
+  'initiate-load': 14,
+  'load-segment': 15,
+  'terminate-load': 16,
+  'initiate-upload': 17,
+  'upload-segment': 18,
+  'terminate-upload': 19,
+} as const
 
-/** The services of DLMS/COSEM; the others of IEC 61334-4-41 are not used there. */
+/** Every service of DLMS that is confirmed. @see IEC 61334-4-41, ConfirmedServiceError */
 export type FailedService = keyof typeof services
+
+/** In the order of their tags. */
+export const failedServices: readonly FailedService[] = Object.keys(services) as FailedService[]
 
 const kinds = {
   'application-reference': 0,
@@ -25,7 +48,9 @@ const kinds = {
   access: 5,
   initiate: 6,
   'load-data-set': 7,
+  'change-scope': 8,
   task: 9,
+  other: 10,
 } as const
 
 export type ServiceErrorKind = keyof typeof kinds
@@ -81,6 +106,8 @@ export const serviceErrors: Record<ServiceErrorKind, Readonly<Record<string, num
     'storage-failure': 6,
     'data-set-not-ready': 7,
   },
+  'change-scope': { other: 0 },
+  other: { other: 0 },
   task: { other: 0, 'no-remote-control': 1, 'ti-stopped': 2, 'ti-running': 3, 'ti-unusable': 4 },
 }
 

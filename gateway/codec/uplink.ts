@@ -1,5 +1,6 @@
 import { PeerError } from '../errors.ts'
 import { type ConcentratorId, concentratorId, type SystemTitle, systemTitle } from '../model.ts'
+import { type CommandResult, decodeCommandResult, encodeCommandResult } from './command-result.ts'
 import { count, decodeMessage, expectWire, type Reader, Writer } from './protobuf.ts'
 
 /** How a meter's APDU is wrapped; the numbers are those of `ami.proto`. */
@@ -29,11 +30,12 @@ export interface RefusedFrame {
 }
 
 /** Bodies that this gateway keeps and does not yet interpret. */
-export type OtherBody = 'event' | 'topology' | 'command-result'
+export type OtherBody = 'event' | 'topology'
 
 export type UplinkBody =
   | { kind: 'reading-batch'; frames: MeterFrame[]; refused?: RefusedFrame[] }
   | { kind: 'heartbeat'; uptimeSeconds: number; metersRegistered: number; framesWaiting: number }
+  | ({ kind: 'command-result' } & CommandResult)
   | { kind: OtherBody; octets: Uint8Array }
 
 /** One publish of a concentrator. @see ami.proto, `ami.v1.Uplink` */
@@ -51,7 +53,7 @@ export const uplinkFramesMax = 1_000
 export const frameOctetsMax = 65_536
 
 const fault = 'UPLINK_MALFORMED'
-const otherBodies: Record<number, OtherBody> = { 11: 'event', 12: 'topology', 14: 'command-result' }
+const otherBodies: Record<number, OtherBody> = { 11: 'event', 12: 'topology' }
 const bodyField = { 'reading-batch': 10, event: 11, topology: 12, heartbeat: 13, 'command-result': 14 } as const
 
 /**
@@ -82,6 +84,7 @@ export function encodeUplink({ concentrator, sequence, sentAtMs, body }: Uplink)
   writer.uint32((bodyField[body.kind] << 3) | 2)
   if (body.kind === 'reading-batch') encodeFrames(writer.fork(), body.frames).ldelim()
   else if (body.kind === 'heartbeat') encodeHeartbeat(writer.fork(), body).ldelim()
+  else if (body.kind === 'command-result') writer.bytes(encodeCommandResult(body))
   else writer.bytes(body.octets)
   return writer.finish()
 }
@@ -89,6 +92,7 @@ export function encodeUplink({ concentrator, sequence, sentAtMs, body }: Uplink)
 function decodeBody(field: number, octets: Uint8Array): UplinkBody {
   if (field === 10) return decodeFrames(octets)
   if (field === 13) return decodeHeartbeat(octets)
+  if (field === 14) return { kind: 'command-result', ...decodeCommandResult(octets) }
   return { kind: otherBodies[field]!, octets }
 }
 

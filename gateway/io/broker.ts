@@ -6,7 +6,7 @@ import { certificatesFromPem } from '#pki/verify.ts'
 import { PacketLimit } from '../codec/packet-limit.ts'
 import { PeerError } from '../errors.ts'
 import type { ConcentratorId } from '../model.ts'
-import { admitConnect, admitPublish, admitSubscribe } from '../session/rules.ts'
+import { admitConnect, admitPublish, admitSubscribe, commandTopic } from '../session/rules.ts'
 import { chainRevocationFault, concentratorOf, type RevocationFault } from '../session/trust.ts'
 import { FrontDoor, type FrontDoorLimits, type FrontDoorOptions } from './front-door.ts'
 import type { Journal } from './journal.ts'
@@ -39,6 +39,11 @@ export interface Broker {
   status(): BrokerStatus
   /** ends the live sessions of certificates that are revoked or have run out */
   cut(): void
+  /**
+   * Publishes on a concentrator's own command topic, QoS 1.
+   * @returns false where it has no session that takes commands: nothing is kept for later
+   */
+  command(concentrator: ConcentratorId, payload: Uint8Array): boolean
   close(): Promise<void>
 }
 
@@ -54,6 +59,8 @@ interface Session {
   concentrator: ConcentratorId
   certificate: X509Certificate
   peer: Record<string, unknown>
+  /** set while it is subscribed to its commands */
+  listener?: Client | undefined
 }
 
 export async function openBroker(options: BrokerOptions): Promise<Broker> {
@@ -94,6 +101,10 @@ class TlsBroker implements Broker {
         const fault = this.#rule(client, ({ concentrator }) => admitSubscribe(concentrator, subscription.topic))
         done(fault, subscription)
       },
+      authorizeForward: (client, packet) => {
+        const session = this.#sessions.get(client.conn)
+        return session !== undefined && packet.topic === commandTopic(session.concentrator) ? packet : null
+      },
       authorizePublish: (client, packet, done) => {
         if (client === null) return done() // the broker's own
         const fault = this.#rule(client, (session) => {
@@ -103,6 +114,8 @@ class TlsBroker implements Broker {
         if (fault !== null) done(fault)
       },
     })
+    this.#aedes.on('subscribe', (subscriptions, client) => this.#listens(client, subscriptions))
+    this.#aedes.on('unsubscribe', (_topics, client) => this.#listens(client, []))
     this.#aedes.on('connectionError', (client, error) => this.#connectFault(client, error))
     this.#aedes.on('clientError', (client, error) => this.#protocolFault(client, error))
     this.#door = new FrontDoor({ ...options, refusals: this.#refusals, onPeer: (socket) => this.#begin(socket) })
@@ -134,6 +147,17 @@ class TlsBroker implements Broker {
       // A CRL that ran out admits nobody, but to end every session for it would put the whole field in the dark.
       if (fault !== undefined && fault.code !== 'REVOCATION_UNKNOWN') this.#refuse(socket as TLSSocket, session, fault)
     }
+  }
+
+  command(concentrator: ConcentratorId, payload: Uint8Array): boolean {
+    const session = [...this.#sessions.values()].find((one) => one.concentrator === concentrator && one.listener)
+    if (session?.listener === undefined || session.listener.closed) return false
+    const topic = commandTopic(concentrator)
+    const packet = { cmd: 'publish', topic, payload: Buffer.from(payload), qos: 1, retain: false, dup: false } as const
+    const socket = session.listener.conn as TLSSocket
+    socket.setNoDelay(true) // a command behind a PUBACK would wait 40 ms for that to be acknowledged
+    session.listener.publish(packet, () => {}) // a line that breaks: the command's deadline tells
+    return true
   }
 
   async close(): Promise<void> {
@@ -217,6 +241,12 @@ class TlsBroker implements Broker {
   #refuse(socket: TLSSocket, session: Session, error: PeerError): void {
     this.#refusals.note(error, session.peer)
     socket.destroy()
+  }
+
+  /** A session takes commands while it is subscribed to its one topic with a QoS that keeps them. */
+  #listens(client: Client, subscriptions: readonly { qos: number }[]): void {
+    const session = this.#sessions.get(client.conn)
+    if (session !== undefined) session.listener = subscriptions.some(({ qos }) => qos > 0) ? client : undefined
   }
 
   #ingest({ concentrator }: Session, payload: Buffer, done: (error?: Error | null) => void): void {

@@ -2,9 +2,11 @@ import { randomInt } from 'node:crypto'
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { encodeSeries, type SealedSeries } from '../codec/batch.ts'
 import { ConfigError } from '../errors.ts'
-import type { ConcentratorId, Obis, Series } from '../model.ts'
+import { type ConcentratorId, type Obis, parseSystemTitle, type Series, type SystemTitle } from '../model.ts'
 import { dayOf, type Incoming, type MeterDay, mergeDay, secondsPerDay } from '../readings/meter-day.ts'
+import { CommandStore, commandSchema } from './command-store.ts'
 import { openDatabase, transaction } from './database.ts'
+import type { CounterMove } from './meter-keys.ts'
 import { Outbox, outboxSchema } from './outbox.ts'
 import { Quarantine, type Quarantined, quarantineSchema } from './quarantine.ts'
 import { type RegisteredMeter, Registry, registrySchema } from './registry.ts'
@@ -33,8 +35,10 @@ export interface Effects {
   /** the journal is consumed up to here */
   position: number
   uplinks: { concentrator: ConcentratorId; sequence: number; digest: Uint8Array }[]
-  /** in order; a meter's last one stands */
-  counters: { meter: RegisteredMeter; counter: number }[]
+  /** in order; a meter's last one stands. Without a name: the unicast key's */
+  counters: ({ meter: RegisteredMeter; counter: number } | CounterMove<RegisteredMeter>)[]
+  /** who brought a frame whose tag holds, in order: there a meter can be asked */
+  heard: { meter: RegisteredMeter; concentrator: ConcentratorId }[]
   series: { meter: RegisteredMeter; series: Series }[]
   quarantine: Quarantined[]
 }
@@ -72,7 +76,7 @@ const schema = `
  * @throws ConfigError when it is not the one that wrapped them: else every frame would end in quarantine
  */
 export function openLedger(file: string, kek: Uint8Array): SqliteLedger {
-  const database = openDatabase(file, schema + registrySchema + outboxSchema + quarantineSchema)
+  const database = openDatabase(file, schema + registrySchema + commandSchema + outboxSchema + quarantineSchema)
   database
     .prepare(
       "INSERT OR IGNORE INTO state (name, value) VALUES ('position', 0), ('quarantined', 0), ('sealed', 0), ('epoch', ?)",
@@ -90,6 +94,9 @@ export class SqliteLedger implements Ledger {
   readonly database: DatabaseSync
   readonly registry: Registry
   readonly outbox: Outbox
+  readonly commands: CommandStore
+  /** the name that meters know us by, where their line says no other */
+  readonly clientTitle: SystemTitle
   readonly #quarantine: Quarantine
   readonly #channels: Map<string, number>
   readonly #sql: Record<
@@ -101,6 +108,8 @@ export class SqliteLedger implements Ledger {
   constructor(database: DatabaseSync, kek: Uint8Array) {
     this.database = database
     this.registry = new Registry(database, kek)
+    this.commands = new CommandStore(database)
+    this.clientTitle = clientTitleOf(state(database, 'epoch'))
     this.#position = state(database, 'position')
     this.#quarantine = new Quarantine(database)
     this.outbox = new Outbox(database, state(database, 'epoch'))
@@ -135,14 +144,19 @@ export class SqliteLedger implements Ledger {
     const applied = transaction(this.database, () => {
       const merged = this.#merge(effects.series)
       this.#remember(effects)
-      for (const { meter, counter } of effects.counters) this.#sql.counter.run(counter, meter.id)
+      for (const move of effects.counters) {
+        if ('counter' in move) this.#sql.counter.run(move.counter, move.meter.id)
+        else this.registry.keys.count(move.meter.id, move)
+      }
+      for (const { meter, concentrator } of effects.heard) this.commands.hear(meter, concentrator)
       for (const one of effects.quarantine) this.#quarantine.add(one)
       if (effects.quarantine.length > 0) this.#sql.count.run(effects.quarantine.length)
       this.#sql.position.run(effects.position)
       return merged
     })
     this.#position = effects.position
-    for (const { meter, counter } of effects.counters) meter.counter = counter
+    for (const move of effects.counters) moved(move)
+    this.registry.trim()
     return applied
   }
 
@@ -215,6 +229,23 @@ export class SqliteLedger implements Ledger {
   takesChannel(obis: Obis, beside: ReadonlySet<Obis>): boolean {
     if (this.#channels.has(obis) || beside.has(obis)) return true
     return this.#channels.size + beside.size + seriesChannelsMax <= channelsMax
+  }
+}
+
+/**
+ * `AMIG` and the epoch: a ledger that is lost takes the counters under the meters' keys with it, and with the next one's
+ * name no nonce comes twice.
+ */
+function clientTitleOf(epoch: number): SystemTitle {
+  return parseSystemTitle(`414d4947${epoch.toString(16).padStart(8, '0')}`)
+}
+
+/** In memory too, once it is committed. */
+function moved(move: Effects['counters'][number]): void {
+  if ('counter' in move) move.meter.counter = move.counter
+  else if (move.meter.layered !== undefined) {
+    const { layered } = move.meter
+    layered.counters = { ...layered.counters, [move.name]: move.value }
   }
 }
 

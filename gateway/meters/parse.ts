@@ -21,8 +21,8 @@ const flags = { pattern: /^[A-Z]{3}$/, says: 'three letters of a system title' }
 const code = { pattern: /^\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?$/, says: 'OBIS codes A-B:C.D.E' }
 const patterns = { pattern: obisPatternForm, says: 'OBIS codes with x for any group and 1-4 for a range' }
 const dialects = {
-  pattern: /^(tagged-date-time|untagged-descriptors|positional)$/,
-  says: 'tagged-date-time, untagged-descriptors, positional',
+  pattern: /^(tagged-date-time|untagged-descriptors|swapped-name-tags|positional)$/,
+  says: 'tagged-date-time, untagged-descriptors, swapped-name-tags, positional',
 }
 const place = { pattern: /^(-|\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3})$/, says: 'OBIS codes A-B:C.D.E, - for none' }
 const captured = {

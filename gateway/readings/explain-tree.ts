@@ -1,16 +1,21 @@
 import { type Apdu, decodeApdu } from '../codec/apdu.ts'
 import { type GeneralBlockTransfer, reassemble } from '../codec/block.ts'
+import { decodeDateTime } from '../codec/datetime.ts'
 import type { SeenFrame, Unframed } from '../codec/payload.ts'
 import { Trace } from '../codec/trace.ts'
 import { PeerError } from '../errors.ts'
 import { layersMax, type Opener, pushedValues } from './explain.ts'
+import { bareData, isCarrier } from './explain-apdu.ts'
+import { type MeterClock, zonedSeconds } from './local-time.ts'
 import type { MeterProfile } from './meter-profile.ts'
-import { isTelegram, readTelegram, type TelegramValue } from './telegram.ts'
+import { listedValues } from './push.ts'
+import { isTelegram, readTelegram, type TelegramValue, telegramTimeText } from './telegram.ts'
 import { node, type TreeLayer, type TreeNode } from './tree.ts'
-import { type Meanings, meaningsOf, obisWords } from './tree-data.ts'
+import { dataNode, type Meanings, meaningsOf, obisWords } from './tree-data.ts'
 import { FieldTree } from './tree-fields.ts'
 import { frameNode } from './tree-frames.ts'
 import type { Fields } from './tree-places.ts'
+import { dateTimeWords } from './words.ts'
 
 const tagOctets = 1
 
@@ -85,14 +90,20 @@ class Layers {
 
   #read(layer: TreeLayer, octets: Uint8Array, blocks: GeneralBlockTransfer[]): void {
     if (isTelegram(octets)) {
-      layer.nodes = readTelegram(octets).map(telegramNode)
+      layer.nodes = readTelegram(octets).map((value) => telegramNode(value, this.#profile?.clock))
       return
     }
     const trace = new Trace()
+    const bare = this.#depth === 0 ? bareData(octets, trace.open) : undefined
+    if (bare !== undefined) {
+      layer.nodes = [dataNode('data', bare, trace, meaningsOf(listedValues(bare)))]
+      return
+    }
     const apdu = decodeApdu(octets, 0, trace.open)
-    layer.nodes = [apduNode(apdu, octets, { trace, meanings: meanings(apdu, this.#profile) })]
+    const found = apduNode(apdu, octets, { trace, meanings: meanings(apdu, this.#profile) })
+    layer.nodes = [this.#profile?.clock === undefined ? found : zoned(found, this.#profile.clock)]
     if (apdu.apdu === 'general-block-transfer') blocks.push(apdu)
-    else if (apdu.apdu === 'general-signing') this.#inside([apdu.content], 'inside', `carried by ${apdu.apdu}`)
+    else if (isCarrier(apdu)) this.#inside([apdu.content], 'inside', `carried by ${apdu.apdu}`)
     else if ('securityControl' in apdu) this.#inside([this.#open(apdu)], 'plain', `deciphered from ${apdu.apdu}`)
   }
 
@@ -141,7 +152,27 @@ function meanings(apdu: Apdu, profile: MeterProfile | undefined): Meanings {
   }
 }
 
-function telegramNode({ obis, value, scaler, unit }: TelegramValue): TreeNode {
+function telegramNode({ obis, value, scaler, unit, captured }: TelegramValue, clock: MeterClock | undefined): TreeNode {
   const scaled = scaler === null ? '' : `, times 10^${scaler}`
-  return node(obis, { value, meaning: `${obisWords(obis)}${scaled}${unit === null ? '' : `, ${unit}`}` })
+  const time = captured === undefined ? '' : `, captured ${telegramTimeText(captured, clock) ?? captured}`
+  return node(obis, { value, meaning: `${obisWords(obis)}${scaled}${unit === null ? '' : `, ${unit}`}${time}` })
+}
+
+/** Times that do not say how they lie to UTC, with what the zone of their meter says of it. */
+function zoned(one: TreeNode, clock: MeterClock): TreeNode {
+  const children = one.children.map((child) => zoned(child, clock))
+  const utc = zonedText(one, clock)
+  if (utc === undefined) return { ...one, children }
+  return { ...one, meaning: `${one.meaning} = ${utc} in ${clock.zone}`, children }
+}
+
+/** Only of what was told to be a time: twelve octets of another kind may look like one. */
+function zonedText({ value, meaning }: TreeNode, clock: MeterClock): string | undefined {
+  if (typeof value !== 'string' || meaning === null || !/^[0-9a-f]{24}$/.test(value)) return undefined
+  const octets = Buffer.from(value, 'hex')
+  const words = dateTimeWords(octets)
+  if (words === undefined || !meaning.includes(words)) return undefined
+  if (decodeDateTime(octets).deviationMinutes !== undefined) return undefined
+  const seconds = zonedSeconds(octets, clock)
+  return seconds === undefined ? undefined : new Date(seconds * 1000).toISOString().replace('.000Z', 'Z')
 }

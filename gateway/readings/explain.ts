@@ -1,5 +1,5 @@
-import { decodeApdu } from '../codec/apdu.ts'
-import { type Data, encodeData, isData } from '../codec/axdr.ts'
+import { type Apdu, decodeApdu } from '../codec/apdu.ts'
+import { type Data, encodeData } from '../codec/axdr.ts'
 import { type GeneralBlockTransfer, reassemble } from '../codec/block.ts'
 import { decodeDateTime, utcSeconds } from '../codec/datetime.ts'
 import type { DataNotification, Dialect } from '../codec/notification.ts'
@@ -7,6 +7,9 @@ import { dottedObis } from '../codec/obis.ts'
 import type { Payload } from '../codec/payload.ts'
 import type { Ciphered } from '../codec/protection.ts'
 import { PeerError } from '../errors.ts'
+import { attributedValue, bareData, dataIn, isCarrier, statedTime } from './explain-apdu.ts'
+import { BlockContents } from './explain-blocks.ts'
+import { type MeterClock, zonedSeconds } from './local-time.ts'
 import { knownUnit, type MeterProfile, namedList } from './meter-profile.ts'
 import { type Profile, pushedProfiles } from './profile.ts'
 import {
@@ -19,7 +22,7 @@ import {
   pushObjects,
 } from './push.ts'
 import { isScaled, objectValues } from './registers.ts'
-import { isTelegram, readTelegram, type TelegramValue } from './telegram.ts'
+import { isTelegram, readTelegram, telegramTime } from './telegram.ts'
 import { unitSymbol } from './units.ts'
 
 /** One value as it was sent. */
@@ -36,17 +39,26 @@ export interface ExplainedValue {
   unit: string | null
 }
 
+/**
+ * Departures from the standard that were read through. `positional`: no value of a notification has a name; `bare-data`:
+ * data without an APDU; `invalid-date-time`: a time that is none; the others are the decoders' own.
+ */
+export type ReadDialect = Dialect | 'short-lengths' | 'positional' | 'bare-data' | 'invalid-date-time'
+
 /** What frames say, layer by layer. */
 export interface Explanation {
   /** names, outermost first; blocks are transport and are not named */
   apdus: string[]
-  /** the first notification's time: in UTC with `Z`, local without where it states no deviation, `null` where it tells none */
+  /**
+   * The first that an APDU states of itself (a notification, an event, an access-response), else the clock of a P1
+   * telegram: in UTC with `Z`, local without where nothing tells how it lies to UTC, `null` where there is none. Clocks among
+   * the values are values.
+   */
   time: string | null
   values: ExplainedValue[]
-  /** values without a name beside others with one: list versions, a clock in front */
+  /** values without a name beside others with one in the same APDU: list versions, a clock in front */
   unnamed: ExplainedValue[]
-  /** departures from the standard that were read through; `positional`: no value has a name */
-  dialects: (Dialect | 'positional')[]
+  dialects: ReadDialect[]
 }
 
 /** Deciphers an APDU, or throws a `PeerError` that says why not. */
@@ -82,9 +94,16 @@ function explainLayer(explanation: Explanation, payloads: readonly Payload[], re
   const inner = { ...reading, layer: reading.layer + 1 }
   if (reading.layer > layersMax) throw new PeerError('APDU_UNSUPPORTED', `more than ${layersMax} APDUs in each other`)
   const blocks: GeneralBlockTransfer[] = []
+  const contents = new BlockContents()
   for (const { octets, offset } of payloads) {
     if (isTelegram(octets)) {
-      explainTelegram(explanation, octets)
+      explainTelegram(explanation, octets, reading.profile)
+      continue
+    }
+    const bare = reading.layer === 0 ? bareData(octets) : undefined
+    if (bare !== undefined) {
+      explanation.dialects.push('bare-data')
+      list(explanation, listedValues(bare))
       continue
     }
     const apdu = decodeApdu(octets, offset)
@@ -94,38 +113,54 @@ function explainLayer(explanation: Explanation, payloads: readonly Payload[], re
     }
     explanation.apdus.push(apdu.apdu)
     if (apdu.apdu === 'data-notification') explainNotification(explanation, apdu, reading.profile)
-    else if (apdu.apdu === 'general-signing') {
+    else if (isCarrier(apdu)) {
       explainLayer(explanation, [{ octets: apdu.content, offset: 0 }], inner)
     } else if ('securityControl' in apdu) {
       explainLayer(explanation, [{ octets: reading.open(apdu), offset: 0 }], inner)
-    } else explainData(explanation, apdu)
+    } else {
+      explainData(explanation, apdu, reading.profile)
+      list(explanation, contents.add(apdu).flatMap(listedValues))
+    }
   }
   const whole = reassemble(blocks).map((octets) => ({ octets, offset: 0 }))
   if (whole.length > 0) explainLayer(explanation, whole, inner)
 }
 
-/** The data of any other APDU: read answers, events, parameters. */
-function explainData(explanation: Explanation, apdu: object): void {
-  for (const data of dataIn(apdu)) {
-    for (const value of listedValues(data)) {
-      explanation[value.obis === undefined ? 'unnamed' : 'values'].push(explainedValue(value))
-    }
+/** The data of any other APDU: read answers, events, parameters. What was asked for by name is answered without. */
+function explainData(explanation: Explanation, apdu: Apdu, profile: MeterProfile | undefined): void {
+  if ('dialect' in apdu && apdu.dialect !== undefined) explanation.dialects.push(apdu.dialect)
+  stateTime(explanation, statedTime(apdu), profile)
+  const attributed = attributedValue(apdu)
+  list(explanation, attributed === undefined ? dataIn(apdu).flatMap(listedValues) : [attributed])
+}
+
+/** A time that is none says nothing of the values beside it: they are listed, and it is told. */
+function stateTime(explanation: Explanation, octets: Uint8Array | undefined, profile: MeterProfile | undefined): void {
+  try {
+    explanation.time ??= timeText(octets, profile?.clock)
+  } catch (fault) {
+    if (!(fault instanceof PeerError)) throw fault
+    explanation.dialects.push('invalid-date-time')
   }
 }
 
-/** Every `Data` value in a decoded APDU, in the order of its fields. */
-function dataIn(value: unknown): Data[] {
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return []
-  return isData(value) ? [value] : Object.values(value).flatMap(dataIn)
+/** @returns whether no value has a name: then they are listed all the same */
+function list(explanation: Explanation, values: readonly PushedValue[]): boolean {
+  const isNameless = values.length > 0 && values.every(({ obis }) => obis === undefined)
+  for (const value of values) {
+    const to = value.obis !== undefined || isNameless ? explanation.values : explanation.unnamed
+    to.push(explainedValue(value))
+  }
+  return isNameless
 }
 
-function explainTelegram(explanation: Explanation, octets: Uint8Array): void {
+function explainTelegram(explanation: Explanation, octets: Uint8Array, profile: MeterProfile | undefined): void {
   explanation.apdus.push('p1-ascii')
-  for (const value of readTelegram(octets)) explanation.values.push(telegramValue(value))
-}
-
-function telegramValue({ obis, ...rest }: TelegramValue): ExplainedValue {
-  return { obis: dottedObis(obis), ...rest }
+  const values = readTelegram(octets)
+  explanation.time ??= telegramTime(values, profile?.clock)
+  for (const { obis, value, scaler, unit } of values) {
+    explanation.values.push({ obis: dottedObis(obis), value, scaler, unit })
+  }
 }
 
 function explainNotification(
@@ -133,15 +168,9 @@ function explainNotification(
   notification: DataNotification,
   profile: MeterProfile | undefined,
 ): void {
-  explanation.time ??= timeText(notification.dateTime)
+  stateTime(explanation, notification.dateTime, profile)
   explanation.dialects.push(...notification.dialects)
-  const all = pushedValues(notification.body, profile)
-  const isPositional = all.length > 0 && all.every(({ obis }) => obis === undefined)
-  if (isPositional) explanation.dialects.push('positional')
-  for (const value of all) {
-    const list = value.obis !== undefined || isPositional ? explanation.values : explanation.unnamed
-    list.push(explainedValue(value))
-  }
+  if (list(explanation, pushedValues(notification.body, profile))) explanation.dialects.push('positional')
 }
 
 /**
@@ -161,11 +190,20 @@ export function pushedValues(body: Data, profile?: MeterProfile): PushedValue[] 
 function bodyValues(body: Data, meterProfile: MeterProfile | undefined): PushedValue[] {
   const objects = pushObjects(body)
   if (objects === undefined) return listedValues(body)
-  const isReadable = objects.some(({ classId, attribute }) => classId === classOf.profile && attribute === 3)
-  const profiles = isReadable || meterProfile !== undefined ? pushedProfiles(objects, meterProfile) : []
-  if (profiles.length === 0) return objectValues(objects)
+  if (!areReadable(objects, meterProfile)) return objectValues(objects)
   const others = objects.filter(({ classId }) => classId !== classOf.profile)
+  const profiles = pushedProfiles(objects, meterProfile)
   return [...objectValues(others), ...profiles.flatMap((profile) => cellValues(profile, objects))]
+}
+
+/** Whether there are buffers, and of each its columns are known: pushed with it, or by the meter's profile. */
+function areReadable(objects: readonly PushObject[], meterProfile: MeterProfile | undefined): boolean {
+  const ofProfiles = (attribute: number): PushObject[] =>
+    objects.filter((object) => object.classId === classOf.profile && object.attribute === attribute)
+  const columns = [...ofProfiles(3).map(({ obis }) => obis), ...(meterProfile?.buffers ?? []).map(({ code }) => code)]
+  const known = new Set(columns)
+  const buffers = ofProfiles(2)
+  return buffers.length > 0 && buffers.every(({ obis }) => known.has(obis))
 }
 
 function cellValues({ rows, columns }: Profile, objects: readonly PushObject[]): PushedValue[] {
@@ -180,7 +218,7 @@ function cellValues({ rows, columns }: Profile, objects: readonly PushObject[]):
   )
 }
 
-function explainedValue({ obis, data, scalerUnit }: PushedValue): ExplainedValue {
+export function explainedValue({ obis, data, scalerUnit }: PushedValue): ExplainedValue {
   return {
     obis: obis === undefined ? null : dottedObis(obis),
     value: plainValue(data),
@@ -221,14 +259,15 @@ function hex(octets: Uint8Array): string {
 
 /**
  * `2023-04-01T19:32:35Z`, with a fraction where hundredths were sent and are not zero; `2023-04-01T21:32:35`, by the
- * meter's own clock, where it does not say how that lies to UTC.
+ * meter's own clock, where neither it nor its zone says how that lies to UTC.
  */
-function timeText(octets: Uint8Array | undefined): string | null {
+export function timeText(octets: Uint8Array | undefined, clock: MeterClock | undefined): string | null {
   if (octets === undefined) return null
   const time = decodeDateTime(octets)
   const isLocal = time.deviationMinutes === undefined
-  const seconds = utcSeconds(isLocal ? { ...time, deviationMinutes: 0 } : time)
-  if (seconds === undefined) return null
-  const text = new Date(seconds * 1000 + (time.hundredths ?? 0) * 10).toISOString().replace('.000Z', 'Z')
-  return isLocal ? text.slice(0, -1) : text
+  const local = utcSeconds(isLocal ? { ...time, deviationMinutes: 0 } : time)
+  if (local === undefined) return null
+  const zoned = isLocal ? zonedSeconds(octets, clock) : local
+  const text = new Date((zoned ?? local) * 1000 + (time.hundredths ?? 0) * 10).toISOString().replace('.000Z', 'Z')
+  return zoned === undefined ? text.slice(0, -1) : text
 }

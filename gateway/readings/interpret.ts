@@ -11,6 +11,7 @@ import {
   profileSeries,
   pushedProfiles,
   type Reader,
+  repeatsChannel,
   type StatusSeries,
   statusOf,
 } from './profile.ts'
@@ -64,8 +65,8 @@ function besideProfiles(
 }
 
 /** Values with the units that the profile knows, without those that it says are none. */
-function known(values: readonly PushedValue[], { profile }: Reader): PushedValue[] {
-  if (profile === undefined) return [...values]
+function known(values: readonly PushedValue[], { profile }: Reader): readonly PushedValue[] {
+  if (profile === undefined) return values
   return values
     .filter(({ obis }) => !isNoReading(profile, obis))
     .map((value) => {
@@ -98,15 +99,9 @@ function oneSeries(
   const { end, doubtful } = captureTime === undefined ? time! : clockOf(captureTime, profile?.clock)
   const isKnown = status !== undefined && profile !== undefined // what its bits mean is the manufacturer's own
   const told = isKnown ? statusOf(status, obis, profile) : noStatus
-  return {
-    meter,
-    obis,
-    ...scalerUnit,
-    ends: [end],
-    values: [value],
-    qualities: [doubtful | told.quality],
-    ...(isKnown ? { statuses: [told.raw] } : {}),
-  }
+  const { scaler, unit } = scalerUnit
+  const one = { meter, obis, scaler, unit, ends: [end], values: [value], qualities: [doubtful | told.quality] }
+  return isKnown ? { ...one, statuses: [told.raw] } : one
 }
 
 const registerClasses: ReadonlySet<number> = new Set([
@@ -132,7 +127,7 @@ function isQuantity(value: PushedValue): value is PushedValue & { obis: Obis } {
 
 /** The clock object's time where one was pushed and tells a point in time, else the notification's. */
 function timeOf(values: readonly PushedValue[], dateTime: Uint8Array | undefined, { profile }: Reader): Point {
-  const clock = values.find(({ obis }) => obis !== undefined && /^\d+-\d+:1\.0\.0$/.test(obis) && obis.startsWith('0-'))
+  const clock = values.find(({ obis }) => obis?.startsWith('0-') && /^0-\d+:1\.0\.0$/.test(obis))
   if (clock !== undefined) {
     try {
       return clockOf(clock.data, profile?.clock)
@@ -146,7 +141,6 @@ function timeOf(values: readonly PushedValue[], dateTime: Uint8Array | undefined
 
 function bounded(series: StatusSeries[]): StatusSeries[] {
   if (series.length > channelsMax) throw new PeerError('PUSH_FORM', `${series.length} channels, limit ${channelsMax}`)
-  if (new Set(series.map(({ obis }) => obis)).size < series.length)
-    throw new PeerError('PUSH_FORM', 'one channel twice')
+  if (repeatsChannel(series)) throw new PeerError('PUSH_FORM', 'one channel twice')
   return series
 }

@@ -36,6 +36,18 @@ export function pointInTime(octets: Uint8Array, clock?: MeterClock, before?: num
   }
 }
 
+/** Seconds since 1970-01-01T00:00Z by the zone alone, `undefined` without one and where it tells no single point. */
+export function zonedSeconds(octets: Uint8Array, clock: MeterClock | undefined): number | undefined {
+  if (clock === undefined) return undefined
+  try {
+    const { end, isGuess } = resolved(decodeDateTime(octets), clock, undefined)
+    return isGuess ? undefined : end
+  } catch (fault) {
+    if (fault instanceof PeerError) return undefined
+    throw fault
+  }
+}
+
 interface Resolved {
   end: number | undefined
   isGuess: boolean

@@ -56,6 +56,10 @@ const processings: Readonly<Record<number, string>> = {
   14: 'current average 2',
   15: 'last average 2',
   16: 'maximum 2',
+  17: 'time integral 7',
+  18: 'time integral 8',
+  19: 'time integral 9',
+  20: 'time integral 10',
   21: 'cumulative minimum 3',
   22: 'cumulative maximum 3',
   23: 'minimum 3',
@@ -95,6 +99,7 @@ const general: readonly (readonly [pattern: RegExp, words: string])[] = [
   [/^0\.1\.0$/, 'billing period counter'],
   [/^0\.1\.2$/, 'time of the last billing period'],
   [/^0\.2\.0$/, 'firmware version'],
+  [/^0\.2\.1$/, 'parameter record number'],
   [/^0\.2\.8$/, 'firmware signature'],
   [/^0\.2\.129$/, 'version of the push list'],
   [/^0\.2\.(\d+)$/, 'program entry $1'],
@@ -137,9 +142,17 @@ export function electricityName([a, , c, d, e, f]: readonly number[]): string | 
   const found = general.find(([pattern]) => pattern.test(`${c}.${d}.${e}`))
   if (found !== undefined) return `${c}.${d}.${e}`.replace(...found)
   const quantity = quantityOf(c!, d!)
-  const processing = processings[d!]
+  const processing = processingOf(c!, d!)
+  if (c! >= 128 && c! <= 240) return `manufacturer-specific object ${c}.${d}.${e}`
   if (quantity === undefined || processing === undefined) return undefined
   return [quantity, processing, rateOf(c!, d!, e!), periodOf(f!)].filter((words) => words !== '').join(', ')
+}
+
+/** Of voltage those of limits have names of their own. @see IEC 62056-61; EN 50160 */
+function processingOf(c: number, d: number): string | undefined {
+  const isVoltage = c <= 80 && (c - 1) % 20 === 11
+  if (!isVoltage) return processings[d]
+  return processings[d]?.replace('under limit', 'sag').replace('over limit', 'swell').replace('missing', 'cut')
 }
 
 function quantityOf(c: number, d: number): string | undefined {

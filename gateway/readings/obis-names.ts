@@ -11,8 +11,14 @@ import { fitsPattern, type ObisPattern, obisPattern } from './obis-pattern.ts'
 const table = `0-x:0.1.0 billing period counter
 0-x:0.1.1 billing periods available
 0-x:0.1.2 time of the last billing period
+0-x:0.2.0 active firmware identifier
+0-x:0.2.1 active firmware version
+0-x:0.2.8 active firmware signature
+0-x:0.9.1 local time
+0-x:0.9.2 local date
 0-x:1.0.0 clock
 0-x:1.1.0 Unix clock
+0-x:1.2.0 high-resolution clock
 0-x:2.0.0 modem configuration
 0-x:2.1.0 auto connect
 0-x:2.2.0 auto answer
@@ -81,6 +87,16 @@ const table = `0-x:0.1.0 billing period counter
 0-x:96.1.x device id, object {e}
 0-x:96.2.0 configuration changes
 0-x:96.2.1 time of the last configuration change
+0-x:96.2.2 time of the last time switch program change
+0-x:96.2.3 time of the last ripple control program change
+0-x:96.2.4 status of the security switches
+0-x:96.2.5 time of the last calibration
+0-x:96.2.6 time of the next configuration
+0-x:96.2.7 time of activation of the passive calendar
+0-x:96.2.10 protected configuration changes
+0-x:96.2.11 time of the last protected configuration change
+0-x:96.2.12 time of the last clock synchronisation
+0-x:96.2.13 time of the last firmware activation
 0-x:96.2.x parameter change {e}
 0-x:96.3.1 state of the input control signals
 0-x:96.3.2 state of the output control signals
@@ -97,16 +113,29 @@ const table = `0-x:0.1.0 billing period counter
 0-x:96.6.x battery {e}
 0-x:96.7.0 power failures, all phases
 0-x:96.7.1-3 power failures, L{e}
+0-x:96.7.4 power failures, auxiliary supply
 0-x:96.7.5 long power failures, all phases
 0-x:96.7.6-8 long power failures, L{e-5}
 0-x:96.7.9 long power failures, any phase
+0-x:96.7.10 time of the last power failure, all phases
+0-x:96.7.11-13 time of the last power failure, L{e-10}
+0-x:96.7.14 time of the last power failure, any phase
+0-x:96.7.15 duration of the last long power failure, all phases
+0-x:96.7.16-18 duration of the last long power failure, L{e-15}
 0-x:96.7.19 duration of the last long power failure, any phase
+0-x:96.7.20 time threshold for long power failures
 0-x:96.7.21 power failures, any phase
 0-x:96.7.x power failures, object {e}
 0-x:96.8.0 time of operation
 0-x:96.8.x time of operation, tariff {e}
 0-x:96.9.x ambient temperature, object {e}
 0-x:96.10.x profile status {e}
+0-x:96.11.0 event code, standard log
+0-x:96.11.1 event code, fraud detection log
+0-x:96.11.2 event code, disconnect control log
+0-x:96.11.3 event code, M-Bus log
+0-x:96.11.4 event code, power quality log
+0-x:96.11.5 event code, communication log
 0-x:96.11.x event code {e}
 0-x:96.12.5 GSM field strength
 0-x:96.12.x communication port log {e}
@@ -116,6 +145,20 @@ const table = `0-x:0.1.0 billing period counter
 0-x:96.14.x active tariff {e}
 0-x:96.15.x event counter {e}
 0-x:96.16.x profile entry counter {e}
+0-x:96.20.0 meter opened, counter
+0-x:96.20.1-4 meter opened, object {e}
+0-x:96.20.5 terminal cover opened, counter
+0-x:96.20.6-9 terminal cover opened, object {e-5}
+0-x:96.20.10 meter tilted, counter
+0-x:96.20.11-14 meter tilted, object {e-10}
+0-x:96.20.15 strong magnetic field, counter
+0-x:96.20.16-19 strong magnetic field, object {e-15}
+0-x:96.20.20 disconnector or valve tampered with, counter
+0-x:96.20.21-24 disconnector or valve tampered with, object {e-20}
+0-x:96.20.25 metrology tampered with, counter
+0-x:96.20.26-29 metrology tampered with, object {e-25}
+0-x:96.20.30 communication tampered with, counter
+0-x:96.20.31-34 communication tampered with, object {e-30}
 0-x:96.20.x tamper, object {e}
 0-x:96.x.x service object {d}.{e}
 0-x:97.97.x error object {e}
@@ -137,6 +180,7 @@ const table = `0-x:0.1.0 billing period counter
 0-x:99.98.5 communication event log
 0-x:99.98.x event log {e}
 0-x:99.x.x profile {d}.{e}
+0-x:128-240.x.x manufacturer-specific object {c}.{d}.{e}
 4-x:1.x.x heat cost allocator, unrated integral
 4-x:2.x.x heat cost allocator, rated integral
 5-x:1.x.x cooling energy

@@ -4,7 +4,7 @@ import { type ExactInteger, type MeterId, type Obis, type Series, seriesLengthMa
 import { type MeterClock, type Point, pointInTime } from './local-time.ts'
 import { knownUnit, type MeterProfile, statusQuality } from './meter-profile.ts'
 import { type Column, column } from './profile-columns.ts'
-import { classOf, descriptor, elementsOf, type PushObject, pushedScalers } from './push.ts'
+import { classOf, descriptor, elementsOf, type PushObject, pushedScalers, type ScalerUnit } from './push.ts'
 
 /** Value columns of one profile. */
 export const channelsMax = 64
@@ -65,19 +65,6 @@ export interface StatusSeries extends Series {
   statuses?: RawStatus[]
 }
 
-/** A row under way: what null-data refers back to. @see Blue Book, Profile generic, buffer, null-data compression */
-interface Row {
-  end: number | undefined
-  doubtful: number
-  status: Status
-  values: (ExactInteger | undefined)[]
-}
-
-interface Step {
-  before: Row
-  reader: Reader
-}
-
 /** A status and what it means. */
 export interface Status {
   raw: RawStatus
@@ -86,48 +73,86 @@ export interface Status {
 
 export const noStatus: Status = { raw: null, quality: 0 }
 
+/** What is the same for all rows of a buffer, and for all buffers that come with the same capture objects and scalers. */
+export interface Layout {
+  columns: readonly Column[]
+  /** seconds, 0 where none was told */
+  capturePeriod: number
+  /** of the value columns, in their order; 1 to `channelsMax` */
+  channels: readonly (ScalerUnit & { obis: Obis })[]
+  /** a status column, and a meter profile that says what it means */
+  hasStatuses: boolean
+}
+
 /**
  * One series for each value column, in the order of the columns; none where the buffer is empty.
  * @throws PeerError `PUSH_FORM`, `PUSH_TIME`, `PUSH_VALUE`
  */
 export function profileSeries(profile: Profile, objects: readonly PushObject[], reader: Reader): StatusSeries[] {
-  const { columns, rows } = profile
+  const { rows } = profile
   if (rows.length > seriesLengthMax) throw new PeerError('PUSH_FORM', `${rows.length} rows, limit ${seriesLengthMax}`)
-  const series = emptySeries(columns, objects, reader)
-  let row: Row = { end: undefined, doubtful: 0, status: noStatus, values: series.map(() => undefined) }
-  for (const data of rows) {
-    row = nextRow(profile, data, { before: row, reader })
-    for (let channel = 0; channel < series.length; channel++) {
-      const { ends, values, qualities, statuses } = series[channel]!
-      ends.push(row.end!)
-      values.push(row.values[channel]!)
-      qualities.push(row.status.quality | row.doubtful)
-      statuses?.push(row.status.raw)
-    }
-  }
-  return rows.length === 0 ? [] : series
+  const layout = layoutOf(profile, pushedScalers(objects), reader.profile)
+  const filling = fillingOf(layout, reader, rows.length)
+  for (const row of rows) takeRow(layout, row, filling)
+  return rows.length === 0 ? [] : filling.series
 }
 
-function emptySeries(columns: readonly Column[], objects: readonly PushObject[], reader: Reader): StatusSeries[] {
-  const channels = columns.filter(({ kind }) => kind === 'value')
+/** @throws PeerError `PUSH_FORM`, `PUSH_VALUE` */
+export function layoutOf(
+  { columns, capturePeriod }: Omit<Profile, 'rows'>,
+  scalers: ReadonlyMap<Obis, ScalerUnit>,
+  profile: MeterProfile | undefined,
+): Layout {
+  const values = valueColumns(columns)
+  const channels = values.map(({ obis }) => {
+    const scale = scalers.get(obis) ?? knownUnit(profile, obis)
+    if (scale === undefined) throw new PeerError('PUSH_VALUE', `${obis}: no scaler_unit was pushed`)
+    return { obis, scaler: scale.scaler, unit: scale.unit }
+  })
+  const hasStatuses = profile !== undefined && columns.some(({ kind }) => kind === 'status')
+  return { columns, capturePeriod, channels, hasStatuses }
+}
+
+function valueColumns(columns: readonly Column[]): Column[] {
+  const values = columns.filter(({ kind }) => kind === 'value')
   const other = columns.find(({ kind }) => kind === 'other')
   if (other !== undefined) throw new PeerError('PUSH_FORM', `a column of class ${other.classId}, ${other.obis}`)
-  if (channels.length === 0 || channels.length > channelsMax) {
-    throw new PeerError('PUSH_FORM', `${channels.length} value columns, 1 to ${channelsMax} are taken`)
+  if (values.length === 0 || values.length > channelsMax) {
+    throw new PeerError('PUSH_FORM', `${values.length} value columns, 1 to ${channelsMax} are taken`)
   }
   if (columns.filter(({ kind }) => kind === 'clock').length !== 1)
     throw new PeerError('PUSH_FORM', 'not one clock column')
-  if (repeatsChannel(channels)) {
-    throw new PeerError('PUSH_FORM', 'two columns of one name')
+  if (repeatsChannel(values)) throw new PeerError('PUSH_FORM', 'two columns of one name')
+  return values
+}
+
+/** Series under way, and what null-data refers back to. @see Blue Book, Profile generic, buffer, null-data compression */
+export interface Filling {
+  readonly series: StatusSeries[]
+  readonly profile: MeterProfile | undefined
+  /** which one is read, from 0 */
+  row: number
+  end: number | undefined
+  doubtful: number
+  status: Status
+}
+
+/**
+ * Before the first row.
+ * @param rows for which room is made, since a list that grows makes room for 17 at once; 0 where nobody knows
+ */
+export function fillingOf({ channels, hasStatuses }: Layout, { meter, profile }: Reader, rows: number): Filling {
+  const series: StatusSeries[] = []
+  for (const { obis, scaler, unit } of channels) {
+    const [ends, values, qualities] = [room<number>(rows), room<ExactInteger>(rows), room<number>(rows)]
+    const one = { meter, obis, scaler, unit, ends, values, qualities }
+    series.push(hasStatuses ? { ...one, statuses: room(rows) } : one)
   }
-  const { meter, profile } = reader
-  const scalers = pushedScalers(objects)
-  const statuses = profile !== undefined && columns.some(({ kind }) => kind === 'status')
-  return channels.map(({ obis }) => {
-    const scale = scalers.get(obis) ?? knownUnit(profile, obis)
-    if (scale === undefined) throw new PeerError('PUSH_VALUE', `${obis}: no scaler_unit was pushed`)
-    return { meter, obis, ...scale, ends: [], values: [], qualities: [], ...(statuses ? { statuses: [] } : {}) }
-  })
+  return { series, profile, row: 0, end: undefined, doubtful: 0, status: noStatus }
+}
+
+function room<T>(length: number): T[] {
+  return new Array<T>(length)
 }
 
 /** Few are compared faster than put into a set. @param channels `channelsMax`, the most */
@@ -135,33 +160,47 @@ export function repeatsChannel(channels: readonly { obis: Obis }[]): boolean {
   return channels.some(({ obis }, i) => channels.findIndex((other) => other.obis === obis) !== i)
 }
 
-function nextRow({ columns, capturePeriod }: Profile, data: Data, { before, reader }: Step): Row {
-  const cells = data.type === 'structure' ? data.elements : []
+function takeRow({ columns, capturePeriod }: Layout, row: Data, filling: Filling): void {
+  const cells = row.type === 'structure' ? row.elements : []
   if (cells.length !== columns.length) throw new PeerError('PUSH_FORM', `a row is not ${columns.length} columns`)
-  const row: Row = { end: before.end, doubtful: before.doubtful, status: before.status, values: [] }
+  const before = filling.end
+  let channel = 0
   for (let i = 0; i < columns.length; i++) {
     const { kind, obis } = columns[i]!
     const cell = cells[i]!
-    if (kind === 'value') row.values.push(cellValue(cell, before.values[row.values.length]))
-    else if (cell.type === 'null-data') {
-      if (kind === 'clock') row.end = nextEnd(before.end, capturePeriod)
-    } else if (kind === 'clock') moveClock(row, cell, reader)
-    else row.status = statusOf(cell, obis, reader.profile)
+    if (kind === 'value') {
+      const { values } = filling.series[channel++]!
+      values[filling.row] = cellValue(cell, filling.row === 0 ? undefined : values[filling.row - 1])
+    } else if (cell.type === 'null-data') {
+      if (kind === 'clock') filling.end = nextEnd(before, capturePeriod)
+    } else if (kind === 'clock') moveClock(filling, cell)
+    else filling.status = statusOf(cell, obis, filling.profile)
   }
-  if (before.end !== undefined && row.end! <= before.end) throw new PeerError('PUSH_TIME', 'rows run backward')
-  return row
+  if (before !== undefined && filling.end! <= before) throw new PeerError('PUSH_TIME', 'rows run backward')
+  endRow(filling)
 }
 
-/** Null-data in the clock's column: a period after the row before. */
-function nextEnd(before: number | undefined, capturePeriod: number): number {
+/** Its values are in the series; time and quality follow. */
+export function endRow(filling: Filling): void {
+  const { series, end, doubtful, status } = filling
+  const row = filling.row++
+  for (const { ends, qualities, statuses } of series) {
+    ends[row] = end!
+    qualities[row] = status.quality | doubtful
+    if (statuses !== undefined) statuses[row] = status.raw
+  }
+}
+
+/** Null-data in the clock's column: a period after the row before. @throws PeerError `PUSH_TIME` */
+export function nextEnd(before: number | undefined, capturePeriod: number): number {
   if (before !== undefined && capturePeriod !== 0) return before + capturePeriod
   throw new PeerError('PUSH_TIME', 'a row without a clock, and no row before it or no capture period')
 }
 
-function moveClock(row: Row, cell: Data, { profile }: Reader): void {
-  const { end, doubtful } = clockOf(cell, profile?.clock, row.end)
-  row.end = end
-  row.doubtful = doubtful
+function moveClock(filling: Filling, cell: Data): void {
+  const { end, doubtful } = clockOf(cell, filling.profile?.clock, filling.end)
+  filling.end = end
+  filling.doubtful = doubtful
 }
 
 /** A status word's bits count from the least significant of its last octet. @throws PeerError `PUSH_FORM` */

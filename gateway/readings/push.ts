@@ -43,6 +43,7 @@ export const classOf = {
 /** Media of the first OBIS group end at 15, so that text is not taken for a name. @see IEC 62056-61, value group A */
 const mediumMax = 15
 const textName = /^\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(\*\d{1,3})?$/
+const dottedName = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3}\.\d{1,3}\.\d{1,3})\.(\d{1,3})$/
 
 /**
  * The attributes of a push that carries its own object list, the list itself left out.
@@ -62,6 +63,10 @@ export function pushObjects(body: Data): PushObject[] | undefined {
   if (own !== undefined) return withData(own.entries.toSpliced(own.at, 1), elements, own.at)
   const beside = lists.find(({ entries }) => entries.length === elements.length - 1)
   if (beside !== undefined) return withData(beside.entries, elements, beside.at)
+  const wrapped = lists.find(({ at, entries }) => elements.length === 2 && isAsLong(elements[1 - at]!, entries))
+  if (wrapped !== undefined)
+    return withData(wrapped.entries, [elements[wrapped.at]!, ...elementsOf(elements[1 - wrapped.at]!)], 0)
+  if (elements.length === 1 && holdsValues(elements[0]!)) return undefined
   throw new PeerError('PUSH_FORM', 'the object list does not go with the data')
 }
 
@@ -73,6 +78,19 @@ export function pushSetup(body: Data): Obis | undefined {
 }
 
 type Descriptor = Omit<PushObject, 'data'>
+
+/** Attributes whose values are of the type that a data index has: an index says 0 but where a part is meant. */
+function holdsValues(list: Data): boolean {
+  return elementsOf(list).some((entry) => {
+    const last = elementsOf(entry)[3]
+    return last?.type === 'long-unsigned' && last.value !== 0
+  })
+}
+
+/** The data in a list of their own beside the object list. */
+function isAsLong(data: Data, entries: readonly Descriptor[]): boolean {
+  return elementsOf(data).length === entries.length
+}
 
 function namesItself(entries: readonly Descriptor[], at: number, length: number): boolean {
   const own = entries[at]
@@ -88,9 +106,8 @@ function withData(entries: readonly Descriptor[], elements: readonly Data[], lis
 
 /** The descriptors of a list that holds nothing else. */
 function descriptorList(data: Data): Descriptor[] | undefined {
-  if (data.type !== 'array' && data.type !== 'compact-array') return undefined
   const entries: Descriptor[] = []
-  for (const entry of data.elements) {
+  for (const entry of elementsOf(data)) {
     const described = descriptor(entry, 4)
     if (described === undefined) return undefined
     entries.push(described)
@@ -146,11 +163,28 @@ export function listedValues(body: Data): PushedValue[] {
 /** `{ class, logical name, attribute, value }`, or with a data index before the value. */
 function inlineAttribute(body: Data): PushedValue | undefined {
   const elements = elementsOf(body)
-  const index = elements.length > 4 && elements[3]!.type === 'long-unsigned' ? 4 : 3
-  const data = elements[index]
-  if (body.type !== 'structure' || data === undefined) return undefined
-  const described = descriptor({ type: 'structure', elements: elements.slice(0, 3) })
-  return described && { ...described, data, scalerUnit: scalerUnit(elements[index + 1]) }
+  if (body.type !== 'structure' || elements.length > 6 || elements[0]?.type !== 'long-unsigned') return undefined
+  const hasIndex = elements[3]?.type === 'long-unsigned' && elements.length - (isScaleLast(elements) ? 1 : 0) > 4
+  const index = hasIndex ? 4 : 3
+  const [data, described] = [elements[index], descriptorAt(elements, 0)]
+  return data && described && { ...described, data, scalerUnit: scalerUnit(elements[index + 1]) }
+}
+
+function isScaleLast(elements: readonly Data[]): boolean {
+  return scalerUnit(elements.at(-1)) !== undefined
+}
+
+function descriptorAt(elements: readonly Data[], at: number): Descriptor | undefined {
+  return descriptor({ type: 'structure', elements: elements.slice(at, at + 3) })
+}
+
+/** Class, logical name, attribute and value again and again in one list, perhaps with scaler and unit behind each. */
+function flatAttribute(elements: readonly Data[], at: number): Group | undefined {
+  const data = elements[at + 3]
+  const described = data && descriptorAt(elements, at)
+  if (described === undefined) return undefined
+  const scale = scalerUnit(elements[at + 4])
+  return { taken: scale === undefined ? 4 : 5, found: [{ ...described, data: data!, scalerUnit: scale }] }
 }
 
 interface Group {
@@ -161,11 +195,16 @@ interface Group {
 
 function groupAt(elements: readonly Data[], at: number): Group {
   const element = elements[at]!
+  if (element.type === 'long-unsigned') {
+    const attribute = flatAttribute(elements, at)
+    if (attribute !== undefined) return attribute
+  }
   const name = nameOf(element)
   if (name !== undefined && at + 1 < elements.length && !isTitle(elements, at)) return namedGroup(name, elements, at)
   if (element.type === 'null-data') return { taken: 1, found: [] } // a phase that the meter does not have
   const described = descriptor(element)
-  if (described !== undefined && elements.length === 2 && at === 0) {
+  const isPair = elements.length === 2 && at === 0 && descriptorAt(elementsOf(elements[1]!), 0) === undefined
+  if (described !== undefined && isPair) {
     return { taken: 2, found: [{ ...described, data: elements[1]!, scalerUnit: undefined }] }
   }
   return { taken: 1, found: elementsOf(element).length > 0 ? listedValues(element) : [unnamed(element)] }
@@ -173,18 +212,19 @@ function groupAt(elements: readonly Data[], at: number): Group {
 
 /** A name in front of names and values: that of the push itself. */
 function isTitle(elements: readonly Data[], at: number): boolean {
-  const [second, third] = elements.slice(at + 1, at + 3)
+  const [second, third] = [elements[at + 1], elements[at + 2]]
   if (at !== 0 || second === undefined || third === undefined || nameOf(second) === undefined) return false
   return nameOf(third) === undefined && third.type !== 'null-data' && elementsOf(third).length === 0
 }
 
 /** Name, value, scaler and unit: the last two in a structure before or behind the value, plain behind it, or missing. */
 function namedGroup(obis: Obis, elements: readonly Data[], at: number): Group {
-  const [first, second, third] = elements.slice(at + 1, at + 4)
+  const [first, second, third] = [elements[at + 1], elements[at + 2], elements[at + 3]]
   const before = second === undefined ? undefined : scalerUnit(first)
   if (before !== undefined) return { taken: 3, found: [named(obis, second!, before)] }
   const inner = elementsOf(first!)
-  const innerUnit = inner.length === 2 ? scalerUnit(inner[1]) : undefined
+  const innerUnit =
+    inner.length === 2 ? scalerUnit(inner[1]) : inner.length === 3 ? pair(inner[1], inner[2]) : undefined
   if (innerUnit !== undefined) return { taken: 2, found: [named(obis, inner[0]!, innerUnit)] }
   const nested = inner.length > 0 ? listedValues(first!) : []
   if (nested.some((value) => value.obis !== undefined)) return { taken: 2, found: nested }
@@ -209,7 +249,7 @@ function nameOf(data: Data): Obis | undefined {
     return octets[0]! <= mediumMax ? decodeObis(octets) : undefined
   }
   if (octets.length > 24) return undefined
-  const text = String.fromCharCode(...octets)
+  const text = String.fromCharCode(...octets).replace(dottedName, '$1-$2:$3*$4')
   return textName.test(text) && text.split(/\D/).every((group) => Number(group) <= 255) ? parseObis(text) : undefined
 }
 

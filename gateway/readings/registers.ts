@@ -55,8 +55,9 @@ export function isScaled({ classId, attribute }: Pick<PushedValue, 'classId' | '
 
 /** Of a demand register that was pushed with both averages the last one counts: the current one is not finished. */
 export function finished(values: readonly PushedValue[]): readonly PushedValue[] {
+  if (!values.some((value) => isAverage(value, 3))) return values
   const last = new Set(values.filter((value) => isAverage(value, 3)).map(({ obis }) => obis))
-  return last.size === 0 ? values : values.filter((value) => !(isAverage(value, 2) && last.has(value.obis)))
+  return values.filter((value) => !(isAverage(value, 2) && last.has(value.obis)))
 }
 
 function isAverage({ classId, attribute }: PushedValue, which: 2 | 3): boolean {

@@ -1,4 +1,6 @@
+import { decodeLinkParameters } from '../codec/hdlc-parameters.ts'
 import type { SeenFrame } from '../codec/payload.ts'
+import { PeerError } from '../errors.ts'
 import { hex, node, type TreeNode } from './tree.ts'
 import { hdlcAddressWords, hdlcControlWords, hexOctet, mbusControlWords } from './words.ts'
 
@@ -20,11 +22,29 @@ export function frameNode({ framing, offset, octets, fields }: SeenFrame): TreeN
       offset: at[name] === undefined ? null : offset + at[name],
       octets: value instanceof Uint8Array ? value.length : null,
       value: value instanceof Uint8Array ? (long ? null : hex(value)) : value,
-      meaning: long ? `${value.length} octets` : (fieldWords(framing, name, value) ?? null),
+      meaning: long ? (linkWords(fields) ?? `${value.length} octets`) : (fieldWords(framing, name, value) ?? null),
     })
   })
   children.sort((a, b) => (a.offset ?? offset) - (b.offset ?? offset))
   return node(names[framing], { offset, octets, meaning: `${octets} octets`, children })
+}
+
+const setup: ReadonlySet<number> = new Set([0x83, 0x63]) // SNRM, UA
+const pollBit = 0x10
+
+/** What a data link is set up with, `undefined` for the information of any other frame. */
+function linkWords({ control, information }: SeenFrame['fields']): string | undefined {
+  if (typeof control !== 'number' || !setup.has(control & ~pollBit) || !(information instanceof Uint8Array)) {
+    return undefined
+  }
+  try {
+    const { transmitOctetsMax = 128, receiveOctetsMax = 128, ...windows } = decodeLinkParameters(information)
+    const { transmitWindow = 1, receiveWindow = 1 } = windows
+    return `information to ${transmitOctetsMax} octets sent and ${receiveOctetsMax} taken, window ${transmitWindow} and ${receiveWindow}`
+  } catch (fault) {
+    if (fault instanceof PeerError) return undefined
+    throw fault
+  }
 }
 
 function hdlcPlaces(fields: SeenFrame['fields']): Readonly<Record<string, number>> {

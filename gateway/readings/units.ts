@@ -16,6 +16,17 @@ const second = `60:Wh/m³:energy per volume|61:J/m³:calorific value|62:mol%:mol
 64:Pa s:dynamic viscosity|65:J/kg:specific energy|66:g/cm²:pressure|67:atm:pressure|70:dBm:signal strength
 71:dBµV:signal strength|72:dB:ratio`
 
+/** Codes from 128 in order, outside the SI; those behind are reserved. */
+const third = `in:length|ft:length|lb:mass|°F:temperature|°R:temperature|in²:area|ft²:area|acre:area|in³:volume|ft³:volume
+acre ft:volume|gal (imp):volume|gal (US):volume|lbf:force|psi:pressure|lb/ft³:density|lb/(ft s):dynamic viscosity
+ft²/s:kinematic viscosity|Btu:energy|thm (EC):energy|thm (US):energy|Btu/lb:calorific value of mass
+Btu/ft³:calorific value of volume|1/ft³:volume meter constant|ft/s:speed|ft³/s:volume flow|ft³/min:volume flow
+ft³/h:volume flow|ft³/d:volume flow|acre ft/s:volume flow|acre ft/min:volume flow|acre ft/h:volume flow
+acre ft/d:volume flow|1/gal (imp):volume meter constant|gal (imp)/s:volume flow|gal (imp)/min:volume flow
+gal (imp)/h:volume flow|gal (imp)/d:volume flow|1/gal (US):volume meter constant|gal (US)/s:volume flow
+gal (US)/min:volume flow|gal (US)/h:volume flow|gal (US)/d:volume flow|Btu/s:energy flow|Btu/min:energy flow
+Btu/h:energy flow|Btu/d:energy flow`
+
 interface Unit {
   symbol: string
   quantity: string
@@ -24,10 +35,11 @@ interface Unit {
 const units: ReadonlyMap<number, Unit> = new Map([
   ...rows(first).map(([symbol, quantity], i) => [i + 1, { symbol: symbol!, quantity: quantity! }] as const),
   ...rows(second).map(([code, symbol, quantity]) => [Number(code), { symbol: symbol!, quantity: quantity! }] as const),
+  ...rows(third).map(([symbol, quantity], i) => [i + 128, { symbol: symbol!, quantity: quantity! }] as const),
 ])
 
-/** 254 is some other unit, 255 none: a count. */
-const unitless: ReadonlySet<number> = new Set([0, 254, 255])
+/** 253 stands for a table of more units that nothing here refers to, 254 is some other unit, 255 none: a count. */
+const unitless: ReadonlySet<number> = new Set([0, 253, 254, 255])
 
 function rows(table: string): string[][] {
   return table.split(/[|\n]/).map((row) => row.split(':'))

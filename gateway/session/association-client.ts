@@ -1,52 +1,49 @@
-import type { Aare, Aarq } from '../codec/acse.ts'
-import type { ActionOutcome, ActionResponse } from '../codec/action.ts'
+import type { Aare } from '../codec/acse.ts'
+import type { ActionOutcome } from '../codec/action.ts'
 import { type Apdu, decodeApdu, encodeApdu } from '../codec/apdu.ts'
-import { associationResult, releaseReason, userDiagnostic } from '../codec/association-codes.ts'
-import type { InitiateResponse } from '../codec/initiate.ts'
+import { releaseReason } from '../codec/association-codes.ts'
+import { isCiphered } from '../codec/protection.ts'
 import { PeerError } from '../errors.ts'
-import { type SystemTitle, systemTitle } from '../model.ts'
 import {
   type Authentication,
-  answerChallenge,
   associationClass,
-  authenticationFunction,
   type Counters,
-  checkChallenge,
-  checkPeer,
   currentAssociation,
-  dlmsVersion,
-  logicalNameVaa,
-  pduOctetsMin,
+  isHls,
   proposal,
   replyToHls,
-  takeAnswer,
   takenOctets,
 } from './association.ts'
-import { type Answer, beginExchange, type Exchange, invokeOctet, type Request, takeResponse } from './exchange.ts'
+import { propose } from './association-aarq.ts'
+import { acceptAare, namesOf, type Open } from './association-accept.ts'
+import {
+  type Ciphering,
+  cipheringOctets,
+  clientForm,
+  openInitiate,
+  openResponse,
+  sealApdu,
+  sealInitiate,
+} from './association-channel.ts'
+import { checkAnswer, checkChallenge, type Handshake, makeAnswer, mergeCounters } from './association-hls.ts'
+import { type Answer, beginExchange, type Exchange, invokeOctet, type Request } from './exchange.ts'
+import { takeResponse } from './exchange-response.ts'
 
 export interface ClientConfig {
   authentication: Authentication
+  /** in clear where it is not said */
+  ciphering?: Ciphering
   /** the most that we take in one APDU, `pduOctetsMin` to `pduOctetsMax` octets */
   receivePduOctetsMax: number
 }
 
-/** What an association came to. */
-interface Open {
-  /** octets that the server takes in one APDU */
-  pduOctets: number
-  /** bits of `conformance` that both have */
-  conformance: number
-  /** the last invoke-id, 0 to 15 */
-  invokeId: number
-}
-
 export type ClientState =
   | { at: 'idle' }
-  | { at: 'associating'; challenge: Uint8Array; counters: Counters }
-  | { at: 'authenticating'; challenge: Uint8Array; counters: Counters; peer: SystemTitle; open: Open }
+  | { at: 'associating'; challenge: Uint8Array; counters: Counters; dedicatedKey: Uint8Array | undefined }
+  | { at: 'authenticating'; handshake: Handshake; open: Open }
   | { at: 'associated'; open: Open }
   | { at: 'asking'; open: Open; exchange: Exchange }
-  | { at: 'releasing' }
+  | { at: 'releasing'; open: Open }
 
 export type ClientEvent =
   | {
@@ -54,6 +51,8 @@ export type ClientEvent =
       /** random octets, 8 to 64, never used before; sent only in HLS */
       challenge: Uint8Array
       counters: Counters
+      /** random octets, as long as the suite's keys, never used before: the key of this association, in ciphering alone */
+      dedicatedKey?: Uint8Array
     }
   | { kind: 'ask'; request: Request }
   | { kind: 'release' }
@@ -85,7 +84,7 @@ export interface ClientStep {
 const idle: ClientState = { at: 'idle' }
 
 /**
- * One step of a client's association with logical names, in clear. A fault of the server's ends it.
+ * One step of a client's association with logical names, in clear or ciphered. A fault of the server's ends it.
  * @see IEC 62056-5-3, state machine of the client side control function
  */
 export function stepClient(config: ClientConfig, state: ClientState, event: ClientEvent): ClientStep {
@@ -93,9 +92,9 @@ export function stepClient(config: ClientConfig, state: ClientState, event: Clie
     case 'open':
       return state.at === 'idle' ? associate(config, event) : notNow(state, event.kind)
     case 'ask':
-      return state.at === 'associated' ? ask(state.open, event.request) : notNow(state, event.kind)
+      return state.at === 'associated' ? ask(config, state.open, event.request) : notNow(state, event.kind)
     case 'release':
-      return state.at === 'associated' ? release() : notNow(state, event.kind)
+      return state.at === 'associated' ? release(config, state.open) : notNow(state, event.kind)
     case 'apdu':
       return attempt(() => receive(config, state, event.octets))
     case 'timeout':
@@ -135,34 +134,59 @@ function attempt(step: () => ClientStep): ClientStep {
   }
 }
 
-function send(apdu: Apdu): ClientEffect {
-  return { kind: 'send', octets: encodeApdu(apdu) }
+function send(octets: Uint8Array): ClientEffect {
+  return { kind: 'send', octets }
 }
 
-function associate(config: ClientConfig, event: { challenge: Uint8Array; counters: Counters }): ClientStep {
-  const { challenge, counters } = event
-  return { state: { at: 'associating', challenge, counters }, effects: [send(aarq(config, challenge))] }
+/** @throws RangeError as `propose` */
+function associate(config: ClientConfig, event: Extract<ClientEvent, { kind: 'open' }>): ClientStep {
+  const { challenge, dedicatedKey } = event
+  const { aarq, counters } = propose(config, event)
+  const stored: ClientEffect[] = counters === event.counters ? [] : [{ kind: 'store', counters }]
+  const state: ClientState = { at: 'associating', challenge, counters, dedicatedKey }
+  return { state, effects: [...stored, send(encodeApdu(aarq))] }
 }
 
-function aarq({ authentication, receivePduOctetsMax }: ClientConfig, challenge: Uint8Array): Aarq {
-  const userInformation = proposal(receivePduOctetsMax)
-  const plain: Aarq = { apdu: 'aarq', applicationContext: 'logical-name', userInformation }
-  if (authentication.mechanism === 'lowest') return plain
-  const { mechanism } = authentication
-  const known: Aarq = { ...plain, mechanism, acseRequirements: authenticationFunction }
-  if (mechanism === 'low') return { ...known, authenticationValue: ['charstring', authentication.password] }
-  const callingApTitle = Buffer.from(authentication.own, 'hex')
-  return { ...known, callingApTitle, authenticationValue: ['charstring', challenge] }
+/** Ciphered where the association is, with the counters to store before it leaves. */
+function transmit({ ciphering }: ClientConfig, open: Open, plain: Uint8Array): { open: Open; effects: ClientEffect[] } {
+  const { channel, counters: before } = open
+  if (ciphering === undefined || channel === undefined) return { open, effects: [send(plain)] }
+  const { octets, counters } = sealApdu(plain, clientForm(channel), { ciphering, channel, counters: before })
+  return { open: { ...open, counters }, effects: [{ kind: 'store', counters }, send(octets)] }
 }
 
-function ask(open: Open, request: Request): ClientStep {
-  const invokeId = (open.invokeId + 1) % 16
-  const { exchange, octets } = beginExchange(request, invokeOctet(invokeId), open.pduOctets)
-  return { state: { at: 'asking', open: { ...open, invokeId }, exchange }, effects: [{ kind: 'send', octets }] }
+/** The APDU in clear, and what is open with its counter. @throws PeerError `SECURITY_DOWNGRADE` and as `openResponse` */
+function unveil({ ciphering }: ClientConfig, open: Open, apdu: Apdu): { open: Open; apdu: Apdu } {
+  const { channel, counters: before } = open
+  if (ciphering === undefined || channel === undefined) return { open, apdu }
+  if (!isCiphered(apdu)) throw new PeerError('SECURITY_DOWNGRADE', `${apdu.apdu} in clear`)
+  const opened = openResponse(apdu, { ciphering, channel, counters: before })
+  return { open: { ...open, channel: opened.channel, counters: opened.counters }, apdu: decodeApdu(opened.plain) }
 }
 
-function release(): ClientStep {
-  return { state: { at: 'releasing' }, effects: [send({ apdu: 'rlrq', reason: releaseReason.normal })] }
+/** What came moved a counter where it was ciphered. */
+function moved(before: Counters, { counters }: Open): ClientEffect[] {
+  return counters === before ? [] : [{ kind: 'store', counters }]
+}
+
+function ask(config: ClientConfig, before: Open, request: Request): ClientStep {
+  const invokeId = (before.invokeId + 1) % 16
+  const room = before.pduOctets - (before.channel === undefined ? 0 : cipheringOctets)
+  const { exchange, octets } = beginExchange(request, invokeOctet(invokeId), room)
+  const { open, effects } = transmit(config, { ...before, invokeId }, octets)
+  return { state: { at: 'asking', open, exchange }, effects }
+}
+
+/** A ciphered association is released by whoever has its key: the initiate goes with it. */
+function release({ ciphering, receivePduOctetsMax }: ClientConfig, open: Open): ClientStep {
+  const rlrq = { apdu: 'rlrq', reason: releaseReason.normal } as const
+  if (ciphering === undefined) return { state: { at: 'releasing', open }, effects: [send(encodeApdu(rlrq))] }
+  const initiate = proposal(receivePduOctetsMax, { general: ciphering.general })
+  const { octets: userInformation, counters } = sealInitiate(initiate, ciphering, open.counters)
+  return {
+    state: { at: 'releasing', open: { ...open, counters } },
+    effects: [{ kind: 'store', counters }, send(encodeApdu({ ...rlrq, userInformation }))],
+  }
 }
 
 function receive(config: ClientConfig, state: ClientState, octets: Uint8Array): ClientStep {
@@ -175,34 +199,28 @@ function receive(config: ClientConfig, state: ClientState, octets: Uint8Array): 
     throw new PeerError('SERVICE_REFUSED', `exception: state error ${stateError}, service error ${serviceError}`)
   }
   if (state.at === 'associating' && apdu.apdu === 'aare') return accept(config, state, apdu)
-  if (state.at === 'authenticating' && apdu.apdu === 'action-response') return authenticate(config, state, apdu)
-  if (state.at === 'asking') return respond(state, apdu)
-  if (state.at === 'releasing' && apdu.apdu === 'rlre') return { state: idle, effects: [{ kind: 'released' }] }
+  if (state.at === 'authenticating') return authenticate(config, state, apdu)
+  if (state.at === 'asking') return respond(config, state, apdu)
+  if (state.at === 'releasing' && apdu.apdu === 'rlre') return released(config, state.open, apdu.userInformation)
   throw new PeerError('ASSOCIATION_SEQUENCE', `${apdu.apdu} while ${state.at}`)
 }
 
-type Associating = Extract<ClientState, { at: 'associating' }>
-type Authenticating = Extract<ClientState, { at: 'authenticating' }>
+type At<K extends ClientState['at']> = Extract<ClientState, { at: K }>
 
-function accept({ authentication }: ClientConfig, state: Associating, aare: Aare): ClientStep {
-  const [source, code] = aare.diagnostic
-  const isRefused = aare.result !== associationResult.accepted
-  if (isRefused) throw new PeerError('ASSOCIATION_REFUSED', `result ${aare.result}, ${source} diagnostic ${code}`)
-  const open = opened(aare)
-  const wantsMore = source === 'user' && code === userDiagnostic['authentication-required']
-  if (wantsMore !== (authentication.mechanism === 'high-gmac')) {
-    throw new PeerError('AUTHENTICATION_FAILED', 'the server asks for another authentication than ours')
-  }
-  if (authentication.mechanism !== 'high-gmac') return associated(open)
-  const peer = systemTitle(aare.respondingApTitle ?? new Uint8Array())
-  checkPeer(peer, authentication)
+function accept(config: ClientConfig, state: At<'associating'>, aare: Aare): ClientStep {
+  const { authentication, ciphering } = config
+  const { challenge: ctos, counters: before, dedicatedKey } = state
+  const { open, server } = acceptAare(aare, { authentication, ciphering, dedicatedKey, counters: before })
+  if (!isHls(authentication)) return associated(open, moved(before, open))
   const stoc = aare.authenticationValue?.[1] ?? new Uint8Array()
-  checkChallenge(stoc, state.challenge)
-  const { answer, counters } = answerChallenge(stoc, authentication, state.counters)
-  return {
-    state: { at: 'authenticating', challenge: state.challenge, counters, peer, open },
-    effects: [{ kind: 'store', counters }, send(passThree(answer))],
-  }
+  checkChallenge(stoc, ctos, authentication)
+  const names = namesOf({ authentication, ciphering })
+  const client = names === undefined ? new Uint8Array() : Buffer.from(names.own, 'hex')
+  const handshake: Handshake = { ctos, stoc, client, server }
+  const { answer, counters } = makeAnswer('client', authentication, { handshake, counters: open.counters })
+  const sent = transmit(config, { ...open, counters }, encodeApdu(passThree(answer)))
+  const stored = sent.effects[0]?.kind === 'store' ? [] : moved(before, sent.open)
+  return { state: { at: 'authenticating', handshake, open: sent.open }, effects: [...stored, ...sent.effects] }
 }
 
 function passThree(octets: Uint8Array): Apdu {
@@ -215,36 +233,25 @@ function passThree(octets: Uint8Array): Apdu {
   }
 }
 
-/** @throws PeerError `ASSOCIATION_REFUSED` for what we did not offer or cannot use */
-function opened({ applicationContext, userInformation }: Aare): Open {
-  if (applicationContext !== 'logical-name' || !isInitiateResponse(userInformation)) {
-    throw new PeerError('ASSOCIATION_REFUSED', 'no initiate-response in clear with logical names')
-  }
-  const { dlmsVersion: version, conformance, receivePduOctetsMax, vaaName } = userInformation
-  const pduOctets = takenOctets(receivePduOctetsMax)
-  if (version !== dlmsVersion || vaaName !== logicalNameVaa || pduOctets < pduOctetsMin) {
-    throw new PeerError('ASSOCIATION_REFUSED', `version ${version}, vaa-name ${vaaName}, ${pduOctets} octets an APDU`)
-  }
-  return { pduOctets, conformance, invokeId: 0 }
-}
-
-function isInitiateResponse(information: Aare['userInformation']): information is InitiateResponse {
-  return information !== undefined && !(information instanceof Uint8Array) && information.apdu === 'initiate-response'
-}
-
-function associated(open: Open, ...before: ClientEffect[]): ClientStep {
+function associated(open: Open, before: ClientEffect[]): ClientStep {
   const { conformance, pduOctets } = open
   return { state: { at: 'associated', open }, effects: [...before, { kind: 'associated', conformance, pduOctets }] }
 }
 
-function authenticate({ authentication }: ClientConfig, state: Authenticating, apdu: ActionResponse): ClientStep {
+/** @throws PeerError `ASSOCIATION_SEQUENCE` for anything but pass 4, `AUTHENTICATION_FAILED` for none in it, as `checkAnswer` */
+function authenticate(config: ClientConfig, state: At<'authenticating'>, heard: Apdu): ClientStep {
+  const { handshake, open: before } = state
+  const { open, apdu } = unveil(config, before, heard)
+  if (apdu.apdu !== 'action-response') throw new PeerError('ASSOCIATION_SEQUENCE', `${apdu.apdu} while ${state.at}`)
   const answer = apdu.choice === 'normal' && apdu.invokeId === invokeOctet(0) ? returned(apdu.outcome) : undefined
-  if (answer === undefined || authentication.mechanism !== 'high-gmac') {
+  const { authentication: hls } = config
+  if (answer === undefined || !isHls(hls)) {
     throw new PeerError('AUTHENTICATION_FAILED', 'the server does not answer our challenge')
   }
-  const { challenge, peer, open } = state
-  const counters = takeAnswer(answer, challenge, { keys: authentication, peer, counters: state.counters })
-  return associated(open, { kind: 'store', counters })
+  const answered = checkAnswer(answer, 'server', { hls, handshake, counters: before.counters })
+  const counters = mergeCounters(before.counters, answered, open.counters)
+  const isMoved = counters.received !== before.counters.received
+  return associated({ ...open, counters }, isMoved ? [{ kind: 'store', counters }] : [])
 }
 
 function returned({ result, returned }: ActionOutcome): Uint8Array | undefined {
@@ -252,8 +259,23 @@ function returned({ result, returned }: ActionOutcome): Uint8Array | undefined {
   return returned.data.octets
 }
 
-function respond({ open, exchange }: Extract<ClientState, { at: 'asking' }>, apdu: Apdu): ClientStep {
+function respond(config: ClientConfig, { open: before, exchange }: At<'asking'>, heard: Apdu): ClientStep {
+  const { open, apdu } = unveil(config, before, heard)
   const next = takeResponse(exchange, apdu)
-  if ('answer' in next) return { state: { at: 'associated', open }, effects: [{ kind: 'answer', answer: next.answer }] }
-  return { state: { at: 'asking', open, exchange: next.exchange }, effects: [{ kind: 'send', octets: next.octets }] }
+  if ('answer' in next) {
+    const effects: ClientEffect[] = [...moved(before.counters, open), { kind: 'answer', answer: next.answer }]
+    return { state: { at: 'associated', open }, effects }
+  }
+  const sent = transmit(config, open, next.octets) // stores what came with what leaves
+  return { state: { at: 'asking', open: sent.open, exchange: next.exchange }, effects: sent.effects }
+}
+
+/** What it says in ciphered form must hold; an answer that says nothing ends the association as well. */
+function released({ ciphering }: ClientConfig, open: Open, information: Aare['userInformation']): ClientStep {
+  if (ciphering === undefined || open.channel === undefined || information === undefined) {
+    return { state: idle, effects: [{ kind: 'released' }] }
+  }
+  const { peer } = open.channel
+  const { counters } = openInitiate(information, { ciphering, peer, counters: open.counters })
+  return { state: idle, effects: [{ kind: 'store', counters }, { kind: 'released' }] }
 }

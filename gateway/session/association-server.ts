@@ -1,79 +1,31 @@
-import type { Aare, Aarq } from '../codec/acse.ts'
+import type { Aarq, ResponseInformation, Rlrq } from '../codec/acse.ts'
+import type { ActionRequest } from '../codec/action.ts'
 import { type Apdu, decodeApdu, encodeApdu } from '../codec/apdu.ts'
-import { associationResult, releaseReason, userDiagnostic } from '../codec/association-codes.ts'
-import type { InitiateRequest, InitiateResponse } from '../codec/initiate.ts'
+import { releaseReason } from '../codec/association-codes.ts'
+import { type ExceptionResponse, serviceError, stateError } from '../codec/exception.ts'
+import { invocation } from '../codec/invoke.ts'
+import { isCiphered } from '../codec/protection.ts'
 import { actionResult } from '../codec/results.ts'
-import { type ConfirmedServiceError, serviceErrors } from '../codec/service-error.ts'
 import { PeerError } from '../errors.ts'
-import { type SystemTitle, systemTitle } from '../model.ts'
-import {
-  type Authentication,
-  answerChallenge,
-  associationClass,
-  authenticationFunction,
-  type Counters,
-  checkChallenge,
-  checkPeer,
-  currentAssociation,
-  dlmsVersion,
-  isSameSecret,
-  logicalNameVaa,
-  offeredConformance,
-  pduOctetsMin,
-  replyToHls,
-  takeAnswer,
-  takenOctets,
-} from './association.ts'
-import { type CosemObjects, exception, type Serving, serve } from './serving.ts'
+import { associationClass, type Counters, currentAssociation, isHls, replyToHls } from './association.ts'
+import { acceptingAare, initiateResponse, refusedAare } from './association-aare.ts'
+import { type Channel, openInitiate, openRequest, sealApdu, sealInitiate } from './association-channel.ts'
+import { checkAnswer, makeAnswer, mergeCounters } from './association-hls.ts'
+import { type Accepted, judgeAarq, type Refused } from './association-judge.ts'
+import { afterFailure, checkHeld, defaultLockout, noAttempts } from './association-lockout.ts'
+import type { ServerConfig, ServerEffect, ServerEvent, ServerState, ServerStep } from './association-server-step.ts'
+import type { Form } from './protect.ts'
+import { exception, serve } from './serving.ts'
 
-export interface ServerConfig {
-  authentication: Authentication
-  /** the most that we take and send in one APDU, `pduOctetsMin` to `pduOctetsMax` octets */
-  pduOctets: number
-  objects: CosemObjects
-}
-
-export type ServerState =
-  | { at: 'idle' }
-  /** HLS passes 1 and 2 are done */
-  | { at: 'challenged'; ours: Uint8Array; theirs: Uint8Array; peer: SystemTitle; serving: Serving }
-  | { at: 'associated'; serving: Serving }
-
-export type ServerEvent =
-  | {
-      kind: 'apdu'
-      octets: Uint8Array
-      /** random octets, 8 to 64, other ones with each event */
-      challenge: Uint8Array
-      /** those that were stored last, by whatever session */
-      counters: Counters
-    }
-  /** the client was silent for too long */
-  | { kind: 'timeout' }
-  /** the connection ended */
-  | { kind: 'disconnected' }
-
-/** In the order in which they are to be done. */
-export type ServerEffect =
-  | { kind: 'store'; counters: Counters }
-  | { kind: 'send'; octets: Uint8Array }
-  | { kind: 'associated' }
-  | { kind: 'released' }
-  /** what the client did wrong; it has been told by a `send` */
-  | { kind: 'fault'; fault: PeerError }
-  | { kind: 'close' }
-
-export interface ServerStep {
-  state: ServerState
-  effects: ServerEffect[]
-}
+export type { ServerConfig, ServerEffect, ServerEvent, ServerState, ServerStep }
 
 const idle: ServerState = { at: 'idle' }
 type ApduEvent = Extract<ServerEvent, { kind: 'apdu' }>
+type Open = Exclude<ServerState, { at: 'idle' }>
 
 /**
- * One step of a server's association with logical names, in clear. Every APDU is answered, and a fault of the
- * client's leaves the state as it was.
+ * One step of a server's association with logical names, in clear or ciphered. Every APDU is answered, save an unconfirmed
+ * request; a fault of the client's leaves the state as it was.
  * @see IEC 62056-5-3, state machine of the server side control function
  */
 export function stepServer(config: ServerConfig, state: ServerState, event: ServerEvent): ServerStep {
@@ -93,12 +45,44 @@ function receive(config: ServerConfig, state: ServerState, event: ApduEvent): Se
     const fault = new PeerError('APDU_LENGTH', `${length} octets, we take ${config.pduOctets}`)
     return refuse(state, exception('service-not-allowed', 'pdu-too-long'), fault)
   }
+  return guarded(state, event.counters, () => {
+    const apdu = decodeApdu(event.octets)
+    if (apdu.apdu === 'aarq') return associate(config, state, { apdu, event }) // a client that lost its connection begins afresh
+    if (apdu.apdu === 'rlrq') return release(config, state, { apdu, event })
+    if (state.at === 'idle') throw unasked(state, apdu)
+    return state.channel === undefined
+      ? request(config, state, { apdu, event, form: undefined, counters: event.counters })
+      : unveil(config, { ...state, channel: state.channel }, { apdu, event })
+  })
+}
+
+/** A fault of the client's is caught here and nowhere else, but for AARQ and pass 3. */
+function guarded(state: ServerState, counters: Counters, step: () => ServerStep): ServerStep {
   try {
-    return answer(config, state, { apdu: decodeApdu(event.octets), event })
+    return step()
   } catch (fault) {
     if (!(fault instanceof PeerError)) throw fault
-    return refuse(state, exception('service-unknown', 'other-reason'), fault)
+    return refuse(state, refusalOf(fault, counters), fault)
   }
+}
+
+const sequence: PeerError['code'] = 'ASSOCIATION_SEQUENCE'
+
+/** Without a key nobody is told more than that it was not deciphered; whoever has one, which counter is next. */
+function refusalOf({ code }: PeerError, { received }: Counters): ExceptionResponse {
+  if (code === sequence) return exception('service-not-allowed', 'operation-not-possible')
+  if (code === 'COUNTER_REPLAYED') {
+    return {
+      apdu: 'exception-response',
+      stateError: stateError['service-not-allowed'],
+      serviceError: serviceError['invocation-counter-error'],
+      invocationCounter: Math.min(received + 1, 0xffffffff),
+    }
+  }
+  const isCiphering = /^(SECURITY|SYSTEM_TITLE|KEY|TAG)_/.test(code)
+  return isCiphering
+    ? exception('service-not-allowed', 'deciphering-error')
+    : exception('service-unknown', 'other-reason')
 }
 
 function refuse(state: ServerState, apdu: Apdu, fault: PeerError): ServerStep {
@@ -109,185 +93,169 @@ function send(apdu: Apdu): ServerEffect {
   return { kind: 'send', octets: encodeApdu(apdu) }
 }
 
+function unasked({ at }: ServerState, { apdu }: Apdu): PeerError {
+  return new PeerError(sequence, `${apdu} while ${at}`)
+}
+
 interface Heard {
   apdu: Apdu
   event: ApduEvent
 }
 
-function answer(config: ServerConfig, state: ServerState, { apdu, event }: Heard): ServerStep {
-  if (apdu.apdu === 'aarq') return associate(config, apdu, event) // a client that lost its connection begins afresh
-  if (apdu.apdu === 'rlrq') {
-    return { state: idle, effects: [send({ apdu: 'rlre', reason: releaseReason.normal }), { kind: 'released' }] }
-  }
-  if (state.at === 'challenged') return passThree(config, state, { apdu, event })
-  const served = state.at === 'associated' ? serve(state.serving, apdu, config.objects) : undefined
-  if (served === undefined)
-    return refuse(state, exception('service-not-allowed', 'operation-not-possible'), unasked(state, apdu))
-  return { state: { at: 'associated', serving: served.serving }, effects: [send(served.response)] }
+/** An APDU in clear, with the form in which it came and goes back, and the counters as it left them. */
+interface Unveiled extends Heard {
+  form: Form | undefined
+  counters: Counters
 }
 
-function unasked({ at }: ServerState, { apdu }: Apdu): PeerError {
-  return new PeerError('ASSOCIATION_SEQUENCE', `${apdu} while ${at}`)
+/** What holds has moved its counter, even where what is inside is refused. */
+function unveil(config: ServerConfig, state: Open & { channel: Channel }, { apdu, event }: Heard): ServerStep {
+  const { ciphering } = config
+  if (ciphering === undefined) throw unasked(state, apdu)
+  if (!isCiphered(apdu)) {
+    if (ciphering.clear !== true) throw new PeerError('SECURITY_DOWNGRADE', `${apdu.apdu} in clear`)
+    return request(config, state, { apdu, event, form: undefined, counters: event.counters })
+  }
+  const opened = openRequest(apdu, { ciphering, channel: state.channel, counters: event.counters })
+  const { form, channel, counters } = opened
+  const next: Open = { ...state, channel }
+  const step = guarded(next, counters, () => {
+    return request(config, next, { apdu: decodeApdu(opened.plain), event, form, counters })
+  })
+  const isStored = step.effects.some(({ kind }) => kind === 'store')
+  return isStored ? step : { ...step, effects: [{ kind: 'store', counters }, ...step.effects] }
 }
 
-/** Why an AARQ is refused: what the AARE says, and the fault. */
-interface Refusal {
-  diagnostic: keyof typeof userDiagnostic
-  why: string
-  initiate?: 'dlms-version-too-low' | 'pdu-size-too-short'
+/** In the form in which it was asked, with the counters to store before it leaves. */
+function respond(
+  { ciphering }: ServerConfig,
+  { channel }: Open,
+  { response, form, counters: before }: { response: Apdu; form: Form | undefined; counters: Counters },
+): ServerEffect[] {
+  const isSealed = form !== undefined && response.apdu !== 'exception-response' // which has no ciphered form of its own
+  if (!isSealed || ciphering === undefined || channel === undefined) return [send(response)]
+  const { octets, counters } = sealApdu(encodeApdu(response), form, { ciphering, channel, counters: before })
+  return [
+    { kind: 'store', counters },
+    { kind: 'send', octets },
+  ]
 }
 
-function associate(config: ServerConfig, aarq: Aarq, event: ApduEvent): ServerStep {
-  const { userInformation } = aarq
-  const refusal = refusalOf(config, aarq, event.challenge)
-  if (refusal !== undefined || !isInitiateRequest(userInformation)) {
-    const { diagnostic, why, initiate } = refusal ?? noInitiate
-    const fault = new PeerError('ASSOCIATION_REFUSED', why)
-    return refuse(
-      idle,
-      aare(associationResult['rejected-permanent'], diagnostic, initiate && initiateError(initiate)),
-      fault,
-    )
-  }
-  const serving: Serving = {
-    pduOctets: Math.min(config.pduOctets, takenOctets(userInformation.receivePduOctetsMax)),
-    conformance: userInformation.conformance & offeredConformance,
-    transfer: undefined,
-  }
-  const response = initiateResponse(config, serving)
+function request(config: ServerConfig, state: Open, unveiled: Unveiled): ServerStep {
+  const { apdu, form, counters } = unveiled
+  if (state.at === 'challenged') return passThree(config, state, unveiled)
+  const served = isReply(apdu) ? undefined : serve(state.serving, apdu, config.objects)
+  if (served === undefined) throw unasked(state, apdu)
+  const { serving, response } = served
+  const effects = response === undefined ? [] : respond(config, state, { response, form, counters })
+  return { state: { ...state, serving }, effects }
+}
+
+function associate(
+  config: ServerConfig,
+  state: ServerState,
+  { apdu: aarq, event }: Heard & { apdu: Aarq },
+): ServerStep {
+  const { authentication, ciphering, pduOctets } = config
+  const { challenge: stoc, counters, attempts, now } = event
+  const judged = judgeAarq(aarq, { authentication, ciphering, pduOctets, stoc, counters, attempts, now })
+  return judged.kind === 'refused' ? refuseAarq(config, state, judged, event) : accept(config, judged, event)
+}
+
+/** Where the association is ciphered, whoever has no key cannot end it with an AARQ. */
+function refuseAarq(config: ServerConfig, state: ServerState, judged: Refused, event: ApduEvent): ServerStep {
+  const { fault, counters } = judged
+  const isKept = state.at !== 'idle' && state.channel !== undefined
+  const { effects } = refuse(idle, refusedAare(config, judged), fault)
+  if (counters !== event.counters) effects.unshift({ kind: 'store', counters })
+  if (fault.code === 'AUTHENTICATION_FAILED') effects.unshift(failure(config, event))
+  return { state: isKept ? state : idle, effects }
+}
+
+function failure({ lockout = defaultLockout }: ServerConfig, { attempts, now }: ApduEvent): ServerEffect {
+  return { kind: 'count', attempts: afterFailure(attempts, lockout, now) }
+}
+
+function success({ attempts }: ApduEvent): ServerEffect[] {
+  return attempts.failed === 0 ? [] : [{ kind: 'count', attempts: noAttempts }]
+}
+
+function accept(config: ServerConfig, accepted: Accepted, event: ApduEvent): ServerStep {
+  const { handshake, serving, channel } = accepted
   const { authentication } = config
-  if (authentication.mechanism !== 'high-gmac') {
-    const accepted = aare(associationResult.accepted, 'null', response)
-    return { state: { at: 'associated', serving }, effects: [send(accepted), { kind: 'associated' }] }
+  const { aare, counters } = acceptingAare(config, accepted)
+  const stored: ServerEffect[] = counters === event.counters ? [] : [{ kind: 'store', counters }]
+  if (isHls(authentication)) {
+    return { state: { at: 'challenged', handshake, serving, channel }, effects: [...stored, send(aare)] }
   }
-  const [theirs, peer] = [challengeOf(aarq), systemTitle(aarq.callingApTitle!)]
-  const pending: Aare = {
-    ...aare(associationResult.accepted, 'authentication-required', response),
-    respondingApTitle: Buffer.from(authentication.own, 'hex'),
-    acseRequirements: authenticationFunction,
-    mechanism: 'high-gmac',
-    authenticationValue: ['charstring', event.challenge],
-  }
-  return { state: { at: 'challenged', ours: event.challenge, theirs, peer, serving }, effects: [send(pending)] }
+  const counted = authentication.mechanism === 'low' ? success(event) : []
+  const state: ServerState = { at: 'associated', serving, channel }
+  return { state, effects: [...stored, ...counted, send(aare), { kind: 'associated' }] }
 }
 
-const noInitiate: Refusal = { diagnostic: 'no-reason-given', why: 'no initiate-request in clear' }
-
-function isInitiateRequest(information: Aarq['userInformation']): information is InitiateRequest {
-  return information !== undefined && !(information instanceof Uint8Array)
+/**
+ * A ciphered association is released by who has its key, where APDUs in clear are not taken.
+ * @throws PeerError as `openInitiate`
+ */
+function release(
+  config: ServerConfig,
+  state: ServerState,
+  { apdu, event }: { apdu: Rlrq; event: ApduEvent },
+): ServerStep {
+  const channel = state.at === 'idle' ? undefined : state.channel
+  const { ciphering } = config
+  const { userInformation } = apdu
+  const bare = (ciphering?.clear === true && userInformation === undefined) || channel === undefined
+  if (bare || ciphering === undefined || state.at === 'idle') return released([])
+  const opened = openInitiate(userInformation, { ciphering, peer: channel.peer, counters: event.counters })
+  const { octets, counters } = sealInitiate(initiateResponse(config, state.serving), ciphering, opened.counters)
+  return released([{ kind: 'store', counters }], octets)
 }
 
-function challengeOf({ authenticationValue }: Aarq): Uint8Array {
-  return authenticationValue?.[1] ?? new Uint8Array()
-}
-
-function refusalOf({ authentication }: ServerConfig, aarq: Aarq, ours: Uint8Array): Refusal | undefined {
-  const { applicationContext, userInformation, mechanism = 'lowest' } = aarq
-  if (applicationContext !== 'logical-name') {
-    return { diagnostic: 'application-context-name-not-supported', why: 'another context than logical names in clear' }
-  }
-  if (mechanism !== authentication.mechanism) {
-    const isNamed = aarq.mechanism !== undefined
-    const diagnostic = isNamed
-      ? 'authentication-mechanism-name-not-recognized'
-      : 'authentication-mechanism-name-required'
-    return { diagnostic, why: 'another authentication than ours' }
-  }
-  if (!isInitiateRequest(userInformation)) return noInitiate
-  if (userInformation.dlmsVersion < dlmsVersion) {
-    return {
-      diagnostic: 'no-reason-given',
-      why: `DLMS version ${userInformation.dlmsVersion}`,
-      initiate: 'dlms-version-too-low',
-    }
-  }
-  if (takenOctets(userInformation.receivePduOctetsMax) < pduOctetsMin) {
-    const why = `the client takes ${userInformation.receivePduOctetsMax} octets`
-    return { diagnostic: 'no-reason-given', why, initiate: 'pdu-size-too-short' }
-  }
-  return authenticationRefusal(authentication, aarq, ours)
-}
-
-function authenticationRefusal(authentication: Authentication, aarq: Aarq, ours: Uint8Array): Refusal | undefined {
-  if (authentication.mechanism === 'low' && !isSameSecret(challengeOf(aarq), authentication.password)) {
-    return { diagnostic: 'authentication-failure', why: 'another password' }
-  }
-  if (authentication.mechanism !== 'high-gmac') return undefined
-  try {
-    checkPeer(systemTitle(aarq.callingApTitle ?? new Uint8Array()), authentication)
-    checkChallenge(challengeOf(aarq), ours)
-    return undefined
-  } catch (fault) {
-    if (!(fault instanceof PeerError)) throw fault
-    const isChallenge = fault.code === 'AUTHENTICATION_FAILED'
-    return {
-      diagnostic: isChallenge ? 'authentication-failure' : 'calling-AP-title-not-recognized',
-      why: fault.message,
-    }
-  }
-}
-
-function aare(
-  result: number,
-  diagnostic: keyof typeof userDiagnostic,
-  userInformation: InitiateResponse | ConfirmedServiceError | undefined,
-): Aare {
-  return {
-    apdu: 'aare',
-    applicationContext: 'logical-name',
-    result,
-    diagnostic: ['user', userDiagnostic[diagnostic]],
-    ...(userInformation && { userInformation }),
-  }
-}
-
-function initiateError(name: NonNullable<Refusal['initiate']>): ConfirmedServiceError {
-  return { apdu: 'confirmed-service-error', service: 'initiate', kind: 'initiate', code: serviceErrors.initiate[name]! }
-}
-
-function initiateResponse({ pduOctets }: ServerConfig, { conformance }: Serving): InitiateResponse {
-  return {
-    apdu: 'initiate-response',
-    qualityOfService: undefined,
-    dlmsVersion,
-    conformance,
-    receivePduOctetsMax: pduOctets,
-    vaaName: logicalNameVaa,
-  }
+function released(before: ServerEffect[], userInformation?: ResponseInformation): ServerStep {
+  const rlre = send({ apdu: 'rlre', reason: releaseReason.normal, ...(userInformation && { userInformation }) })
+  return { state: idle, effects: [...before, rlre, { kind: 'released' }] }
 }
 
 /** HLS passes 3 and 4: nothing else is served before, and one wrong answer costs the association. */
 function passThree(
-  { authentication }: ServerConfig,
+  config: ServerConfig,
   state: Extract<ServerState, { at: 'challenged' }>,
-  { apdu, event }: Heard,
+  unveiled: Unveiled,
 ): ServerStep {
-  const octets = replyOf(apdu)
-  if (octets === undefined || authentication.mechanism !== 'high-gmac' || !('invokeId' in apdu)) {
-    return refuse(state, exception('service-not-allowed', 'operation-not-possible'), unasked(state, apdu))
-  }
-  const response = { apdu: 'action-response', invokeId: apdu.invokeId, choice: 'normal' } as const
+  const { apdu, event, form, counters: opened } = unveiled
+  const { authentication: hls } = config
+  if (!isReply(apdu) || !isHls(hls)) throw unasked(state, apdu)
+  const { handshake, serving, channel } = state
+  const head = { apdu: 'action-response', invokeId: apdu.invokeId, choice: 'normal' } as const
   try {
-    const received = takeAnswer(octets, state.ours, {
-      keys: authentication,
-      peer: state.peer,
-      counters: event.counters,
-    })
-    const { answer, counters } = answerChallenge(state.theirs, authentication, received)
+    checkHeld(event.attempts, event.now)
+    const answered = checkAnswer(apdu.parameters.octets, 'client', { hls, handshake, counters: event.counters })
+    const merged = mergeCounters(event.counters, answered, opened)
+    const { answer, counters } = makeAnswer('server', hls, { handshake, counters: merged })
     const returned = { kind: 'data', data: { type: 'octet-string', octets: answer } } as const
-    const passFour = send({ ...response, outcome: { result: actionResult.success, returned } })
-    const effects: ServerEffect[] = [{ kind: 'store', counters }, passFour, { kind: 'associated' }]
-    return { state: { at: 'associated', serving: state.serving }, effects }
+    const response: Apdu = { ...head, outcome: { result: actionResult.success, returned } }
+    const passFour = respond(config, state, { response, form, counters })
+    const isStored = passFour.length > 1 || counters === event.counters
+    const stored: ServerEffect[] = isStored ? [] : [{ kind: 'store', counters }]
+    const effects: ServerEffect[] = [...stored, ...success(event), ...passFour, { kind: 'associated' }]
+    return { state: { at: 'associated', serving, channel }, effects }
   } catch (fault) {
     if (!(fault instanceof PeerError)) throw fault
-    return refuse(idle, { ...response, outcome: { result: actionResult['other-reason'], returned: undefined } }, fault)
+    const response: Apdu = { ...head, outcome: { result: actionResult['other-reason'], returned: undefined } }
+    const counted = fault.code === 'AUTHENTICATION_LOCKED' ? [] : [failure(config, event)]
+    const told = respond(config, state, { response, form, counters: opened })
+    return { state: idle, effects: [...counted, { kind: 'fault', fault }, ...told] }
   }
 }
 
-function replyOf(apdu: Apdu): Uint8Array | undefined {
-  if (apdu.apdu !== 'action-request' || apdu.choice !== 'normal') return undefined
+type Reply = Extract<ActionRequest, { choice: 'normal' }> & { parameters: { type: 'octet-string'; octets: Uint8Array } }
+
+/** Pass 3, confirmed as it must be: its answer is pass 4. */
+function isReply(apdu: Apdu): apdu is Reply {
+  if (apdu.apdu !== 'action-request' || apdu.choice !== 'normal' || !invocation(apdu.invokeId).confirmed) return false
   const { method, parameters } = apdu
-  const isReply =
+  const isMethod =
     method.classId === associationClass && method.obis === currentAssociation && method.method === replyToHls
-  return isReply && parameters?.type === 'octet-string' ? parameters.octets : undefined
+  return isMethod && parameters?.type === 'octet-string'
 }

@@ -5,26 +5,43 @@ import { conformance } from '../codec/initiate.ts'
 import { parseObis } from '../codec/obis.ts'
 import { PeerError } from '../errors.ts'
 import type { Obis, SystemTitle } from '../model.ts'
-import type { Policy } from './policy.ts'
-import { gmacAnswer } from './protect.ts'
-import { checkGmacAnswer } from './unprotect.ts'
 
 /** How the two ends of an association know each other; both are given the same. @see Green Book, authentication */
-export type Authentication =
-  | { mechanism: 'lowest' }
-  | { mechanism: 'low'; password: Uint8Array }
-  | ({ mechanism: 'high-gmac' } & GmacKeys)
+export type Authentication = { mechanism: 'lowest' } | { mechanism: 'low'; password: Uint8Array } | Hls
 
-/** The keys of HLS mechanism 5, suite 0. */
-export interface GmacKeys {
+/** High level security: each end answers the other's challenge. MD5 and SHA-1 are weak, and on only where they are named. */
+export type Hls =
+  | { mechanism: 'high-md5' | 'high-sha1'; secret: Uint8Array }
+  | ({ mechanism: 'high-gmac' } & GmacKeys)
+  | ({ mechanism: 'high-sha256'; secret: Uint8Array } & Names)
+  | ({ mechanism: 'high-ecdsa' } & SigningKeys)
+
+/** Who is at the two ends. */
+export interface Names {
   /** this end's */
   own: SystemTitle
   /** the other end's, `undefined` takes any that is not ours */
   peer: SystemTitle | undefined
-  /** encryption key, 16 octets */
+}
+
+/** The keys of HLS mechanism 5. */
+export interface GmacKeys extends Names {
+  /** 0 where it is not said; the suite's keys have 16 octets, in suite 2 they have 32 */
+  suite?: number
+  /** encryption key */
   ek: KeyObject
-  /** authentication key, 16 octets */
+  /** authentication key */
   ak: Uint8Array
+}
+
+/** The keys of HLS mechanism 7. */
+export interface SigningKeys extends Names {
+  /** 1 is P-256 with SHA-256, 2 is P-384 with SHA-384 */
+  suite: 1 | 2
+  /** ours, for signatures */
+  privateKey: KeyObject
+  /** the other end's public key for signatures */
+  peerKey: KeyObject
 }
 
 /** Invocation counters under one key; to be stored before what was made with them leaves. */
@@ -39,8 +56,6 @@ export interface Counters {
 export const pduOctetsMin = 64
 /** The most that can be negotiated. */
 export const pduOctetsMax = 65_535
-/** Octets of a challenge. @see Green Book, 8 to 64 octets */
-const challengeOctets = { min: 8, max: 64 }
 /** What a block costs besides its octets: tag, choice, invoke-id, last, number, choice, length of at most three. */
 export const blockHeadOctets = 12
 
@@ -67,16 +82,24 @@ export const offeredConformance: number =
   conformance['block-transfer-with-action']
 
 /** What a client proposes. @param receivePduOctetsMax `pduOctetsMin` to `pduOctetsMax` */
-export function proposal(receivePduOctetsMax: number): InitiateRequest {
+export function proposal(
+  receivePduOctetsMax: number,
+  { dedicatedKey, general = false }: { dedicatedKey?: Uint8Array | undefined; general?: boolean | undefined } = {},
+): InitiateRequest {
   return {
     apdu: 'initiate-request',
-    dedicatedKey: undefined,
+    dedicatedKey,
     responseAllowed: true,
     qualityOfService: undefined,
     dlmsVersion,
-    conformance: offeredConformance,
+    conformance: offered(general),
     receivePduOctetsMax,
   }
+}
+
+/** The services that an end has, and general protection where its ciphering says so. */
+export function offered(general: boolean): number {
+  return offeredConformance | (general ? conformance['general-protection'] : 0)
 }
 
 /** Octets that the other end takes in one APDU; 0 says any. */
@@ -90,51 +113,22 @@ export function isSameSecret(a: Uint8Array, b: Uint8Array): boolean {
   return timingSafeEqual(digest(a), digest(b))
 }
 
-/** @throws PeerError `AUTHENTICATION_FAILED` for a length that the standard does not have, or our own challenge again */
-export function checkChallenge(theirs: Uint8Array, ours: Uint8Array): void {
-  const { min, max } = challengeOctets
-  if (theirs.length < min || theirs.length > max) {
-    throw new PeerError('AUTHENTICATION_FAILED', `a challenge of ${theirs.length} octets, ${min} to ${max}`)
-  }
-  if (isSameSecret(theirs, ours)) throw new PeerError('AUTHENTICATION_FAILED', 'our own challenge came back')
-}
-
 /** @throws PeerError `SYSTEM_TITLE_FOREIGN` for another peer than expected, or for our own name */
-export function checkPeer(title: SystemTitle, { own, peer }: GmacKeys): void {
+export function checkPeer(title: SystemTitle, { own, peer }: Names): void {
   if (title === own || (peer !== undefined && title !== peer)) {
     throw new PeerError('SYSTEM_TITLE_FOREIGN', `${title} is not who was expected`)
   }
 }
 
-const suite = 0
-const policy: Policy = { least: 'authenticated', suites: [suite] }
 const counterMax = 0xffffffff
 
-/**
- * Our answer to the other end's challenge, and the counters to store before it leaves.
- * @throws RangeError when no counter is left: the key is used up
- */
-export function answerChallenge(
-  challenge: Uint8Array,
-  keys: GmacKeys,
-  counters: Counters,
-): { answer: Uint8Array; counters: Counters } {
+/** The counters with the next one to send, to be stored before it is used. @throws RangeError when the key is used up */
+export function nextCounter(counters: Counters): Counters {
   const sent = counters.sent + 1
   if (sent > counterMax) throw new RangeError('no invocation counter is left under this key')
-  const answer = gmacAnswer(challenge, { ...keys, suite, systemTitle: keys.own, invocationCounter: sent })
-  return { answer, counters: { ...counters, sent } }
+  return { ...counters, sent }
 }
 
-/**
- * The other end's answer to ours.
- * @returns the counters to store
- * @throws PeerError `TAG_UNAUTHENTIC`, `COUNTER_REPLAYED` and as `checkGmacAnswer`
- */
-export function takeAnswer(
-  answer: Uint8Array,
-  challenge: Uint8Array,
-  { keys, peer, counters }: { keys: GmacKeys; peer: SystemTitle; counters: Counters },
-): Counters {
-  const security = { systemTitle: peer, ek: keys.ek, ak: keys.ak, lastCounter: counters.received }
-  return { ...counters, received: checkGmacAnswer(answer, challenge, { security, policy }).invocationCounter }
+export function isHls(authentication: Authentication): authentication is Hls {
+  return authentication.mechanism.startsWith('high-')
 }

@@ -21,6 +21,9 @@ export const everyForm: readonly FormKind[] = [
   'general-ciphering',
 ]
 
+/** A form under a key. */
+export type Way = `${FormKind} ${KeySet}`
+
 /** What an APDU is protected with, or the least that it must be. */
 export type Protection = 'authenticated-encrypted' | 'authenticated' | 'encrypted'
 
@@ -32,6 +35,8 @@ export interface Policy {
   keySets?: readonly KeySet[]
   /** general-glo-ciphering alone where it is not said */
   forms?: readonly FormKind[]
+  /** of `forms` and `keySets` these pairs alone, where it is said */
+  ways?: ReadonlySet<Way>
   /** takes empty system titles: an association or a signed content tells them */
   untitled?: boolean
   /** asks for a general-signing inside, which `unsign` then checks */
@@ -85,10 +90,27 @@ export function controlFor({ least }: Policy, suite: number): number {
   return suite | protectionBits[least === 'authenticated-or-encrypted' ? 'authenticated-encrypted' : least]
 }
 
+/** Where a policy does not say. */
+const usualForms: readonly FormKind[] = ['general-glo-ciphering']
+const usualKeySets: readonly KeySet[] = ['unicast']
+
 /** @throws PeerError `SECURITY_SERVICE` for a form that the policy does not take */
-export function checkForm({ apdu }: Ciphered, { forms = ['general-glo-ciphering'] }: Policy): void {
-  const kind = apdu.startsWith('general-') ? (apdu as FormKind) : 'service'
-  if (!forms.includes(kind)) throw new PeerError('SECURITY_SERVICE', `${apdu} is not taken, but ${forms.join(', ')}`)
+export function checkForm(apdu: Ciphered, { forms = usualForms }: Policy): void {
+  if (!forms.includes(formOf(apdu))) {
+    throw new PeerError('SECURITY_SERVICE', `${apdu.apdu} is not taken, but ${forms.join(', ')}`)
+  }
+}
+
+/** @throws PeerError `SECURITY_SERVICE` for a form that the policy takes under other keys */
+export function checkWay(apdu: Ciphered, keySet: KeySet, { ways }: Policy): void {
+  if (ways !== undefined && !ways.has(`${formOf(apdu)} ${keySet}`)) {
+    throw new PeerError('SECURITY_SERVICE', `${apdu.apdu} under a key that is ${keySet} is not taken`)
+  }
+}
+
+function formOf({ apdu }: Ciphered): FormKind {
+  if (apdu === 'general-glo-ciphering') return apdu // which most are
+  return apdu.startsWith('general-') ? (apdu as FormKind) : 'service'
 }
 
 /** The key that an APDU says it is under. */
@@ -98,8 +120,12 @@ export function keySetOf(apdu: Ciphered): KeySet {
     if (keyInfo === undefined) return 'settled'
     return keyInfo.kind === 'identified' ? keyInfo.key : keyInfo.kind
   }
-  if (apdu.apdu === 'general-ded-ciphering' || apdu.apdu.startsWith('ded-')) return 'dedicated'
+  if (apdu.apdu !== 'general-glo-ciphering' && isDedicated(apdu)) return 'dedicated'
   return (apdu.securityControl & control.broadcastKey) === 0 ? 'unicast' : 'broadcast'
+}
+
+function isDedicated({ apdu }: Ciphered): boolean {
+  return apdu === 'general-ded-ciphering' || apdu.startsWith('ded-')
 }
 
 /**
@@ -108,7 +134,7 @@ export function keySetOf(apdu: Ciphered): KeySet {
  * @throws PeerError `SECURITY_COMPRESSED`, `SECURITY_CONTROL`, `SECURITY_SUITE`, `SECURITY_DOWNGRADE`
  */
 export function checkControl(octet: number, keySet: KeySet, policy: Policy): void {
-  const { least, suites, keySets = ['unicast'] } = policy
+  const { least, suites, keySets = usualKeySets } = policy
   if ((octet & control.compressed) !== 0) throw fault('SECURITY_COMPRESSED', octet, 'compressed')
   if ((octet & control.broadcastKey) !== 0 && keySet !== 'broadcast') {
     throw fault('SECURITY_CONTROL', octet, `the broadcast key's bit under a key that is ${keySet}`)

@@ -10,7 +10,16 @@ import type { SystemTitle } from '../model.ts'
 import { type AgreementKeys, agreedKey } from './agreement.ts'
 import { decipherAlone, type Gcm, noOctets, open } from './gcm.ts'
 import { unwrapKey } from './key-wrap.ts'
-import { checkControl, checkForm, gatewayPolicy, type KeySet, keySetOf, lenientPolicy, type Policy } from './policy.ts'
+import {
+  checkControl,
+  checkForm,
+  checkWay,
+  gatewayPolicy,
+  type KeySet,
+  keySetOf,
+  lenientPolicy,
+  type Policy,
+} from './policy.ts'
 import { type Suite, suiteOf } from './suite.ts'
 import { nextTransaction } from './transaction.ts'
 
@@ -66,6 +75,7 @@ export function unprotect(apdu: Ciphered, security: MeterSecurity, policy: Polic
   checkForm(apdu, policy)
   const keySet = keySetOf(apdu)
   checkControl(apdu.securityControl, keySet, policy)
+  checkWay(apdu, keySet, policy)
   checkTitles(apdu, security, policy)
   const key = keyOf(apdu, keySet, security)
   const plain = open(apdu.content, gcmOf(apdu, security.systemTitle, { ek: key.ek, ak: security.ak }))
@@ -207,7 +217,7 @@ function messageKey(apdu: GeneralCiphering, security: MeterSecurity, suite: Suit
 
 /** The tag of a service's own ciphering is not authenticated; what is inside tells whether it was exchanged. */
 function checkService(apdu: Ciphered, plain: Uint8Array): void {
-  if (apdu.apdu.startsWith('general-')) return
+  if (apdu.apdu === 'general-glo-ciphering' || apdu.apdu.startsWith('general-')) return
   if (plain[0] !== plainTagOf(apdu.apdu as ServiceCipheringName)) {
     throw new PeerError('SECURITY_SERVICE', `what is in the ${apdu.apdu} is of another service`)
   }

@@ -205,7 +205,7 @@ describe('ami gateway quarantine', () => {
     } as const
     const second = { ...common, atMs: 2_000, meter: undefined, code: 'UPLINK_MALFORMED' } as const
     const quarantine = [first, second].map((one) => ({ ...one, octets: Buffer.from('00ff', 'hex') }))
-    ledger.commit({ position: 0, uplinks: [], counters: [], series: [], quarantine })
+    ledger.commit({ position: 0, uplinks: [], counters: [], heard: [], series: [], quarantine })
     ledger.close()
 
     const text = ami('gateway', 'quarantine', '--config', config)

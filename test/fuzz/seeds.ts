@@ -3,6 +3,7 @@ import { encodeApdu } from '#gateway/codec/apdu.ts'
 import { type Data, encodeData, type TypeDescription } from '#gateway/codec/axdr.ts'
 import { encodeSealedBatch, encodeSeries, type SealedSeries } from '#gateway/codec/batch.ts'
 import { encodeDateTime } from '#gateway/codec/datetime.ts'
+import { encodeDownlink } from '#gateway/codec/downlink.ts'
 import { parseObis } from '#gateway/codec/obis.ts'
 import { encodeUplink } from '#gateway/codec/uplink.ts'
 import { concentratorId, parseSystemTitle, type SystemTitle } from '#gateway/model.ts'
@@ -189,6 +190,10 @@ export const uplinks: readonly Uint8Array[] = [
     body: { kind: 'heartbeat', uptimeSeconds: 2 ** 40, metersRegistered: 3, framesWaiting: 4 },
   }),
   encodeUplink({ ...envelope, body: { kind: 'event', octets: Uint8Array.of(8, 1) } }),
+  encodeUplink({
+    ...envelope,
+    body: { kind: 'command-result', commandId: new Uint8Array(16).fill(7), status: 1, apdu: Uint8Array.of(0, 1, 0) },
+  }),
 ]
 
 const series = (count: number, rest: Partial<SealedSeries>): Uint8Array =>
@@ -220,4 +225,14 @@ export const batches: readonly Uint8Array[] = [
 const object = new Uint8Array(100).map((_, i) => i)
 export const datagrams: readonly Uint8Array[] = [0, 1, 2, 3].map((symbol) =>
   encodeDatagram(object, { epoch: 9, sequence: 5, symbolOctets: 32, symbol }),
+)
+
+export const downlinks: readonly Uint8Array[] = (['apdu', 'wrapper'] as const).map((framing) =>
+  encodeDownlink({
+    commandId: new Uint8Array(16).fill(7),
+    expiresAtMs: 1_780_272_000_000,
+    meter,
+    framing,
+    apdu: services[0]!,
+  }),
 )

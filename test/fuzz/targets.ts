@@ -1,6 +1,7 @@
 import type { Target } from './target.ts'
+import { clientTarget, serverTarget } from './targets/associations.ts'
 import { apduTarget, dataTarget, interpretTarget } from './targets/dlms.ts'
-import { batchTarget, datagramTarget, uplinkTarget } from './targets/envelope.ts'
+import { batchTarget, datagramTarget, downlinkTarget, uplinkTarget } from './targets/envelope.ts'
 import { explainTarget, treeTarget } from './targets/explain.ts'
 import { autoTarget, hdlcTarget, mbusTarget, wrapperTarget } from './targets/framing.ts'
 import { certificateTarget, crlTarget, detachedTarget } from './targets/pki.ts'
@@ -16,7 +17,10 @@ export const targets: readonly Target[] = [
   explainTarget,
   treeTarget,
   interpretTarget,
+  serverTarget,
+  clientTarget,
   uplinkTarget,
+  downlinkTarget,
   batchTarget,
   datagramTarget,
   certificateTarget,

@@ -1,18 +1,27 @@
 import { describe, expect, test } from 'vitest'
 import { encodeSealedBatch } from '#gateway/codec/batch.ts'
 import { intake } from '#gateway/intake.ts'
+import { parseEnlisted } from '#gateway/io/enlisted.ts'
 import type { Journaled } from '#gateway/io/journal-record.ts'
 import type { SqliteLedger } from '#gateway/io/ledger.ts'
 import { Assembler } from '#gateway/oneway/assemble.ts'
 import { decodeDatagram, encodeDatagram, symbolCount } from '#gateway/oneway/datagram.ts'
 import { Received } from '#gateway/oneway/gaps.ts'
 import { headerDigest, nextHeader, type OpenedBatch, openBatch } from '#gateway/oneway/seal.ts'
+import { makeFleet } from '#simulator/fleet.ts'
+import { registryLine } from '#simulator/prepare.ts'
 import { random } from '#simulator/random.ts'
+import { sealOf } from '#simulator/seal.ts'
 import { ledgerIn } from '#test/support/ledger.ts'
-import { frame, journaled, later, meter, monday, sealedPush, uplink } from '#test/support/meters.ts'
+import { frame, journaled, later, monday, plainPush, uplink } from '#test/support/meters.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
-const meters = [1, 2, 3, 4].map((n) => meter(n))
+/** Four that protect their pushes in four ways, each with counters of its own. */
+const protection = ['suite0-general-glo', 'suite0-general-ded', 'suite0-wrapped', 'suite1-agreed-signed'] as const
+const fleet = makeFleet({ seed: 1, substations: 1, concentrators: 1, meters: 4, protection })
+const simulated = fleet.substations[0]!.concentrators[0]!.meters
+const meters = simulated.map((one) => parseEnlisted(JSON.stringify(registryLine(one, 'S-1')), []))
+const seals = new Map(simulated.map((one) => [one.systemTitle, sealOf(one)]))
 const seeds = Array.from({ length: 20 }, (_, i) => i + 1)
 
 /** What a reading is at the MDM: named, valued, and which correction it is. */
@@ -61,7 +70,7 @@ class World {
         return [monday + (first + i) * 900, this.#below(3)]
       })
       for (const [end, value] of rows) this.#expect(one.meter, end, value)
-      const good = frame(one, sealedPush(one, { counter, rows }))
+      const good = frame(one, seals.get(one.meter)!(plainPush({ counter, rows }), counter))
       if (this.#chance(0.2)) return [good, good] // the meter's frame heard twice: the second is a replay
       if (this.#chance(0.2)) return [frame(one, good.apdu.subarray(0, -1)), good]
       return [good]

@@ -91,10 +91,10 @@ describe("a meter's suite and policy", () => {
   const getRequest = Buffer.from('c0010000080000010000ff0200', 'hex')
   test.each<[string, Form, Uint8Array, string]>([
     ['of a service', { apdu: 'glo', key: 'unicast' }, getRequest, 'SECURITY_SERVICE'],
-    ['of a service, dedicated', { apdu: 'ded' }, getRequest, 'SECURITY_CONTROL'],
-    ['under the dedicated key', { apdu: 'general-ded-ciphering' }, push, 'SECURITY_CONTROL'],
+    ['of a service, dedicated', { apdu: 'ded' }, getRequest, 'SECURITY_SERVICE'],
+    ['under the dedicated key', { apdu: 'general-ded-ciphering' }, push, 'SECURITY_SERVICE'],
     ['under the broadcast key', { apdu: 'general-glo-ciphering', key: 'broadcast' }, push, 'SECURITY_CONTROL'],
-    ['under a settled key', { apdu: 'general-ciphering', header, keyInfo: undefined }, push, 'SECURITY_CONTROL'],
+    ['under a settled key', { apdu: 'general-ciphering', header, keyInfo: undefined }, push, 'SECURITY_SERVICE'],
     [
       'of general-ciphering under the unicast key',
       { apdu: 'general-ciphering', header, keyInfo: { kind: 'identified', key: 'unicast' } },
@@ -104,16 +104,6 @@ describe("a meter's suite and policy", () => {
   ])('an APDU %s is refused, and the counter stays', (_, form, plain, code) => {
     const by = enlisted({})
     expect(fate(by, sealed(by, plain, {}, form))).toEqual([code])
-  })
-
-  test('a key whose counter is not held is refused by that reason', () => {
-    const ledger = ledgerIn(tempFolder(), [enlisted({})])
-    const apdu = sealed(enlisted({}), push, {}, { apdu: 'general-ded-ciphering' })
-    take(ledger, [uplink(1, [frame(enlisted({}), apdu)])])
-    expect(ledger.quarantined(1)[0]!.detail).toBe(
-      "under a key that is dedicated: only the unicast key's counter is held",
-    )
-    ledger.close()
   })
 })
 

@@ -1,19 +1,24 @@
 import { spawn } from 'node:child_process'
-import { createSecretKey, randomBytes } from 'node:crypto'
+import { createPrivateKey, createPublicKey, createSecretKey, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Data } from '#gateway/codec/axdr.ts'
 import { decodeDateTime, encodeDateTime, utcSeconds } from '#gateway/codec/datetime.ts'
-import { decodeObis, parseObis } from '#gateway/codec/obis.ts'
+import { parseObis } from '#gateway/codec/obis.ts'
 import type { CaptureColumn, SelectiveAccess } from '#gateway/codec/selective-access.ts'
 import { parseSystemTitle } from '#gateway/model.ts'
 import type { Authentication } from '#gateway/session/association.ts'
+import type { Ciphering } from '#gateway/session/association-channel.ts'
+import { localDateTime } from '#simulator/clock-object.ts'
 import { cosemMeter, profileEntriesMax } from '#simulator/cosem-meter.ts'
 import { intervalEnergy } from '#simulator/household.ts'
 import { type MeterServer, startMeterServer } from '#simulator/meter-server.ts'
 import { listenAsMeter, titleOf } from '../../cli/simulate-meter.ts'
+import { accessOf } from '../../cli/simulate-meter-options.ts'
 import { MeterClient } from './meter-client.ts'
 
 const seed = 7
@@ -30,10 +35,14 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((one) => one.close()))
 })
 
-async function meter(authentication: Authentication = { mechanism: 'lowest' }): Promise<MeterServer> {
+async function meter(
+  authentication: Authentication = { mechanism: 'lowest' },
+  ciphering?: Ciphering,
+): Promise<MeterServer> {
   const server = await listenAsMeter({
     seed,
     authentication,
+    ciphering,
     pduOctets: 512,
     host: '127.0.0.1',
     port: 0,
@@ -43,11 +52,21 @@ async function meter(authentication: Authentication = { mechanism: 'lowest' }): 
   return server
 }
 
-async function associated(authentication: Authentication = { mechanism: 'lowest' }): Promise<MeterClient> {
-  const { port } = await meter(
-    authentication.mechanism === 'high-gmac' ? { ...authentication, own: titleOf(seed), peer: head } : authentication,
-  )
-  const client = await MeterClient.connect(port, { authentication, receivePduOctetsMax: 512 })
+/** The meter's part of what its client has. */
+function seenByMeter<T extends Authentication | Ciphering | undefined>(client: T): T {
+  return client !== undefined && 'own' in client ? { ...client, own: titleOf(seed), peer: head } : client
+}
+
+async function associated(
+  authentication: Authentication = { mechanism: 'lowest' },
+  ciphering?: Ciphering,
+): Promise<MeterClient> {
+  const { port } = await meter(seenByMeter(authentication), seenByMeter(ciphering))
+  const client = await MeterClient.connect(port, {
+    authentication,
+    receivePduOctetsMax: 512,
+    ...(ciphering && { ciphering }),
+  })
   opened.push(client)
   const event = { kind: 'open', challenge: randomBytes(16), counters: { sent: -1, received: -1 } } as const
   expect(await client.do(event)).toMatchObject({ kind: 'associated', pduOctets: 512 })
@@ -129,28 +148,59 @@ describe('a simulated meter on loopback', () => {
     const client = await associated()
     expect(elements(await client.get(7, '1-0:99.1.0', 3))).toHaveLength(4)
     expect(await client.get(7, '1-0:99.1.0', 4)).toEqual({ type: 'double-long-unsigned', value: 900 })
-    const list = elements(await client.get(15, '0-0:40.0.0', 2)).map(elements)
-    for (const [classId, , name, rights] of list) {
-      if (classId?.type !== 'long-unsigned' || name?.type !== 'octet-string') throw new Error('no object list element')
-      for (const right of elements(elements(rights)[0])) {
-        const [number] = elements(right)
-        if (number?.type !== 'integer') throw new Error('no attribute access item')
-        await client.get(classId.value, decodeObis(name.octets), number.value)
-      }
-    }
-    expect(list).toHaveLength(9)
+    expect(elements(await client.get(15, '0-0:40.0.0', 2))).toHaveLength(10)
   })
 
   test('keeps an event log that begins with the power coming, in the order of time', async () => {
     const client = await associated()
     const rows = elements(await client.get(7, '0-0:99.98.0', 2)).map(elements)
     expect(rows[0]).toEqual([
-      { type: 'octet-string', octets: encodeDateTime(installed) },
+      { type: 'octet-string', octets: localDateTime(installed) },
       { type: 'unsigned', value: 2 },
     ])
     const times = rows.map(([at]) => time(at)!)
     expect(times).toEqual(times.toSorted((a, b) => a - b))
     expect(rows.length).toBeGreaterThan(2)
+  })
+
+  test.each(['authenticated', 'authenticated-encrypted'] as const)(
+    'with GMAC and every APDU %s gives a day of its load profile',
+    async (protection) => {
+      const names = { own: head, peer: titleOf(seed), suite: 0, ...keys }
+      const client = await associated({ mechanism: 'high-gmac', ...names }, { ...names, protection })
+      expect(elements(await client.get(7, '1-0:99.1.0', 2, range(quarter - 86_400, quarter)))).toHaveLength(97)
+      expect(await client.do({ kind: 'release' })).toEqual({ kind: 'released' })
+    },
+  )
+
+  test('knows the public client beside the management one, on one connection each, and no other', async () => {
+    const { port } = await meter({ mechanism: 'low', password: Buffer.from('open') })
+    const open = { kind: 'open', challenge: randomBytes(16), counters: { sent: -1, received: -1 } } as const
+    const config = { authentication: { mechanism: 'lowest' }, receivePduOctetsMax: 512 } as const
+    const seen = await Promise.all(
+      [16, 1, 2].map(async (source) => {
+        const client = await MeterClient.connect(port, config, source)
+        opened.push(client)
+        const effect = await client.do(open)
+        return effect.kind === 'failed' ? effect.fault.code : effect.kind
+      }),
+    )
+    expect(seen).toEqual(['associated', 'ASSOCIATION_REFUSED', 'ASSOCIATION_SEQUENCE'])
+  })
+
+  test('holds guesses off over all connections', async () => {
+    const { port } = await meter({ mechanism: 'low', password: Buffer.from('open') })
+    const open = { kind: 'open', challenge: randomBytes(16), counters: { sent: -1, received: -1 } } as const
+    const attempt = async (password: string): Promise<string> => {
+      const authentication = { mechanism: 'low', password: Buffer.from(password) } as const
+      const client = await MeterClient.connect(port, { authentication, receivePduOctetsMax: 512 })
+      opened.push(client)
+      const effect = await client.do(open)
+      return effect.kind === 'failed' ? effect.fault.message : effect.kind
+    }
+    expect(await attempt('open')).toBe('associated')
+    for (let i = 0; i < 3; i++) expect(await attempt(`guess ${i}`)).toContain('result 1')
+    expect(await attempt('open')).toContain('result 2, user diagnostic 13')
   })
 
   test('takes as many sessions as it may, and closes one that is no wrapper', async () => {
@@ -203,6 +253,56 @@ describe('ami simulate meter', () => {
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
+  test('writes the keys of the seed where only their owner reads them, and a client that has them reads the meter', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'meter-'))
+    opened.push({ close: () => rmSync(folder, { recursive: true }) })
+    const file = join(folder, 'keys.json')
+    const child = run(
+      '--listen=127.0.0.1:0',
+      '--authentication=ecdsa',
+      '--suite=2',
+      '--protection=both',
+      `--keys-out=${file}`,
+    )
+    opened.push({ close: () => child.kill('SIGKILL') })
+    const [line] = (await once(child.stdout, 'data')) as [Buffer]
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+    const told = JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>
+    expect(line.toString()).not.toContain(told.ek)
+    const names = { own: parseSystemTitle(told.client!), peer: parseSystemTitle(told.meter!), suite: 2 } as const
+    const privateKey = createPrivateKey(told.clientPrivateKey!)
+    const peerKey = createPublicKey(told.meterPublicKey!)
+    const ek = createSecretKey(Buffer.from(told.ek!, 'hex'))
+    const ak = Buffer.from(told.ak!, 'hex')
+    const port = Number(/:(\d+)\n$/.exec(line.toString())?.[1])
+    const client = await MeterClient.connect(port, {
+      authentication: { mechanism: 'high-ecdsa', ...names, privateKey, peerKey },
+      ciphering: { ...names, ek, ak, protection: 'authenticated-encrypted' },
+      receivePduOctetsMax: 1_024,
+    })
+    opened.push(client)
+    const dedicatedKey = randomBytes(32)
+    const event = {
+      kind: 'open',
+      challenge: randomBytes(32),
+      counters: { sent: -1, received: -1 },
+      dedicatedKey,
+    } as const
+    expect(await client.do(event)).toMatchObject({ kind: 'associated' })
+    expect(elements(await client.get(7, '1-0:99.1.0', 2, entry(1, 96)))).toHaveLength(96)
+    child.kill('SIGTERM')
+    expect(await once(child, 'exit')).toEqual([0, null])
+  })
+
+  test('says of a weak mechanism that it is weak', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'meter-'))
+    opened.push({ close: () => rmSync(folder, { recursive: true }) })
+    const other = run('--listen=127.0.0.1:0', '--authentication=md5', `--keys-out=${join(folder, 'keys')}`)
+    opened.push({ close: () => other.kill('SIGKILL') })
+    const [said] = (await once(other.stderr, 'data')) as [Buffer]
+    expect(said.toString()).toContain('md5 is weak')
+  })
+
   test.each([
     ['no address', 64, []],
     ['a password that is not there', 64, ['--listen', '127.0.0.1:0', '--authentication', 'lls']],
@@ -216,6 +316,39 @@ describe('ami simulate meter', () => {
     opened.push({ close: () => child.kill('SIGKILL') })
     expect(await once(child, 'exit')).toEqual([code, null])
   })
+})
+
+describe('the options of a meter', () => {
+  const none = {
+    listen: undefined,
+    passwordFile: undefined,
+    secretFile: undefined,
+    ekFile: undefined,
+    akFile: undefined,
+    clientKeyFile: undefined,
+    keysOut: undefined,
+  }
+  const given = { ...none, seed, suite: 0, authentication: 'lowest', protection: 'none', general: false, clear: false }
+
+  test.each([
+    ['a mechanism that there is not', { authentication: 'sha512' }, 'sha512'],
+    ['a protection that there is not', { protection: 'all' }, 'all'],
+    ['ECDSA in suite 0', { authentication: 'ecdsa', keysOut: 'keys' }, '--suite 1 or 2'],
+    ['ECDSA without a place for the meter’s key', { authentication: 'ecdsa', suite: 1 }, '--keys-out'],
+    ['GMAC without one of its keys', { authentication: 'gmac', ekFile: 'ek' }, '--ak-file'],
+    ['protection without keys', { protection: 'both' }, '--ek-file and --ak-file'],
+    ['SHA-256 without a secret', { authentication: 'sha256' }, '--secret-file'],
+  ])('with %s are refused, and say what is missing', (_, more, said) => {
+    const files = 'ekFile' in more ? { ...more, ekFile: ekFile() } : more
+    expect(() => accessOf({ ...given, ...files })).toThrow(said)
+  })
+
+  function ekFile(): string {
+    const folder = mkdtempSync(join(tmpdir(), 'meter-'))
+    opened.push({ close: () => rmSync(folder, { recursive: true }) })
+    writeFileSync(join(folder, 'ek'), '00'.repeat(16), { mode: 0o600 })
+    return join(folder, 'ek')
+  }
 })
 
 describe('the objects of a meter', () => {
@@ -237,12 +370,6 @@ describe('the objects of a meter', () => {
     ['a range without a time', 7, '1-0:99.1.0', 2, badTime, 12],
   ] as const)('%s is refused with its code', (_, classId, obis, attribute, selection, result) => {
     expect(get(classId, obis, attribute, selection)).toEqual({ kind: 'error', result })
-  })
-
-  test('nothing can be written', () => {
-    const attribute = { classId: 8, obis: parseObis('0-0:1.0.0'), attribute: 2, selection: undefined }
-    expect(objects.set(attribute, { type: 'null-data' })).toBe(3)
-    expect(objects.act({ classId: 7, obis: parseObis('1-0:99.1.0'), method: 1 }, undefined).result).toBe(3)
   })
 
   test('a range that ends before it begins holds no row', () => {

@@ -24,17 +24,21 @@ export class MeterClient {
   /** APDUs that came */
   turns = 0
 
-  private constructor(socket: Socket, config: ClientConfig) {
+  readonly #source: number
+
+  private constructor(socket: Socket, config: ClientConfig, source: number) {
+    this.#source = source
     this.#socket = socket
     this.#config = config
     socket.on('data', (chunk: Buffer) => this.#hear(chunk))
     socket.on('close', () => this.#tell({ kind: 'disconnected' }))
   }
 
-  static async connect(port: number, config: ClientConfig): Promise<MeterClient> {
+  /** @param source the client's service access point: 1 is the management client, 16 the public one */
+  static async connect(port: number, config: ClientConfig, source = 1): Promise<MeterClient> {
     const socket = connect(port, '127.0.0.1')
     await once(socket, 'connect')
-    return new MeterClient(socket, config)
+    return new MeterClient(socket, config, source)
   }
 
   /** Until the association opens, a request is answered, or there is a fault. */
@@ -63,7 +67,8 @@ export class MeterClient {
     const { state, effects } = stepClient(this.#config, this.#state, event)
     this.#state = state
     for (const effect of effects) {
-      if (effect.kind === 'send') this.#socket.write(frameWrapper(effect.octets, { source: 16, destination: 1 }))
+      if (effect.kind === 'send')
+        this.#socket.write(frameWrapper(effect.octets, { source: this.#source, destination: 1 }))
       if (settled.has(effect.kind)) this.#settle?.(effect)
     }
   }

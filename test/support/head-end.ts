@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync, watch, writeFileSync }
 import { join } from 'node:path'
 import { onTestFinished, vi } from 'vitest'
 import { Child } from '#cli/demo/child.ts'
-import { type Layout, layOut } from '#cli/demo/layout.ts'
+import { type DemoOptions, type Layout, layOut } from '#cli/demo/layout.ts'
 import { type Tally, tally } from '#cli/demo/tally.ts'
 import { decodeUplink } from '#gateway/codec/uplink.ts'
 import { readJournal } from './held-journal.ts'
@@ -13,6 +13,7 @@ export interface HeadEndOptions {
   /** wall-clock seconds of one interval */
   intervalSeconds: number
   passesAfterMs: readonly number[]
+  protection?: DemoOptions['protection']
 }
 
 type Part = 'gateway' | 'mdm' | 'simulator'

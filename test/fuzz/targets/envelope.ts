@@ -1,9 +1,10 @@
 import { decodeHeader, decodeSealedBatch, decodeSeries, encodeSealedBatch } from '#gateway/codec/batch.ts'
+import { decodeDownlink, encodeDownlink } from '#gateway/codec/downlink.ts'
 import { decodeUplink, encodeUplink } from '#gateway/codec/uplink.ts'
 import { PeerError } from '#gateway/errors.ts'
 import { datagramHeaderOctets, decodeDatagram } from '#gateway/oneway/datagram.ts'
 import { openBatch } from '#gateway/oneway/seal.ts'
-import { batches, batchOf, datagrams, uplinks } from '../seeds.ts'
+import { batches, batchOf, datagrams, downlinks, uplinks } from '../seeds.ts'
 import { Broken, type Target } from '../target.ts'
 import { isPeerFault, stable } from './dlms.ts'
 
@@ -71,5 +72,13 @@ export const datagramTarget: Target = {
     if (payload.length !== octets.length - datagramHeaderOctets) throw new Broken('octets lost')
     return symbol === 0 ? 'first' : 'later'
   },
+  isFault: isPeerFault,
+}
+
+export const downlinkTarget: Target = {
+  name: 'downlink',
+  octetsMax: 4_096,
+  seeds: () => downlinks,
+  run: (octets) => stable(octets, decodeDownlink, encodeDownlink).framing,
   isFault: isPeerFault,
 }

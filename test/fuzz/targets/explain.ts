@@ -1,8 +1,7 @@
-import { detectFraming, unframe } from '#gateway/codec/framing.ts'
-import type { SeenFrame, Unframed } from '#gateway/codec/payload.ts'
+import { unframeAuto } from '#gateway/codec/framing.ts'
+import type { SeenFrame } from '#gateway/codec/payload.ts'
 import { explain, type Opener } from '#gateway/readings/explain.ts'
 import { explainTree } from '#gateway/readings/explain-tree.ts'
-import { isTelegram } from '#gateway/readings/telegram.ts'
 import { treeText } from '#gateway/readings/tree.ts'
 import { decipherUnverified, lenientPolicy, type Policy, unprotect } from '#gateway/session/unprotect.ts'
 import type { Mutator } from '../mutate.ts'
@@ -21,10 +20,6 @@ const open: Opener = (apdu) => {
     return decipherUnverified(apdu, meter, ek)
   }
   return unprotect(apdu, security, policy).plain
-}
-
-function payloadsOf(octets: Uint8Array, watch?: (frame: SeenFrame) => void): Unframed {
-  return unframe(octets, isTelegram(octets) ? 'apdu' : detectFraming(octets), watch)
 }
 
 const seeds = (): Uint8Array[] => [
@@ -58,7 +53,7 @@ export const explainTarget: Target = {
   octetsMax: 4_096,
   seeds,
   run: (octets) => {
-    const explanation = explain(payloadsOf(octets).payloads, open)
+    const explanation = explain(unframeAuto(octets).payloads, open)
     JSON.stringify(explanation)
     return `${explanation.apdus.slice(0, 3).join()} ${explanation.dialects.slice(0, 2).join()}`
   },
@@ -73,7 +68,7 @@ export const treeTarget: Target = {
   seeds,
   run: (octets) => {
     const seen: SeenFrame[] = []
-    const unframed = payloadsOf(octets, (frame) => seen.push(frame))
+    const unframed = unframeAuto(octets, (frame) => seen.push(frame))
     const layers = explainTree(octets, unframed, { frames: seen, open })
     treeText(layers)
     return layers.map(({ kind, nodes }) => `${kind} ${nodes[0]?.name}`).join()

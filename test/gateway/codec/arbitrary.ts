@@ -8,7 +8,7 @@ import type { AttributeDescriptor, MethodDescriptor, SelectedAttribute } from '#
 import { decodeObis } from '#gateway/codec/obis.ts'
 import type { GetResult } from '#gateway/codec/results.ts'
 import type { CaptureColumn, SelectiveAccess } from '#gateway/codec/selective-access.ts'
-import { type ServiceErrorKind, serviceErrors } from '#gateway/codec/service-error.ts'
+import { failedServices, type ServiceErrorKind, serviceErrors } from '#gateway/codec/service-error.ts'
 import type { ServiceApdu } from '#gateway/codec/services.ts'
 import type { ReadResult, VariableAccess, WriteResult } from '#gateway/codec/short-name.ts'
 import type { Obis } from '#gateway/model.ts'
@@ -147,7 +147,7 @@ const initiateResponse = service('initiate-response', {
   vaaName: u16,
 })
 const confirmedServiceError = service('confirmed-service-error', {
-  service: fc.constantFrom('initiate', 'read', 'write'),
+  service: fc.constantFrom(...failedServices),
   kind: fc.constantFrom(...(Object.keys(serviceErrors) as ServiceErrorKind[])),
   code: u8,
 })

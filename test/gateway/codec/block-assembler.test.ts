@@ -5,8 +5,10 @@ import { BlockAssembler, blocksMax, dataBlocks } from '#gateway/codec/block-asse
 import {
   decodeBlockData,
   decodeBlockDataList,
+  decodeBlockOutcomes,
   decodeBlockResults,
   encodeBlockDataList,
+  encodeBlockOutcomes,
   encodeBlockResults,
 } from '#gateway/codec/block-contents.ts'
 import type { DataBlock } from '#gateway/codec/data-block.ts'
@@ -41,6 +43,15 @@ describe('data blocks', () => {
         },
       ),
     )
+  })
+
+  test('a block is known again though the buffer that it lay in is used for the next', () => {
+    const assembler = new BlockAssembler()
+    const buffer = Buffer.from([1, 2])
+    assembler.add({ last: false, number: 1, octets: buffer })
+    buffer.fill(9)
+    expect(assembler.add(block(1, false, 1, 2))).toEqual({ kind: 'repeated', number: 1 })
+    expect(() => assembler.add(block(1, false, 9, 9))).toThrow(refusal('FRAME_SEQUENCE'))
   })
 
   test.each<[string, DataBlock[], DataBlock]>([
@@ -92,13 +103,21 @@ describe('data blocks', () => {
   test('hold one value, a list of values or a list of results, and nothing behind', () => {
     const lists = { maxLength: 4 }
     fc.assert(
-      fc.property(anyData, fc.array(anyData, lists), fc.array(anyGetResult, lists), (data, list, results) => {
-        expect(decodeBlockData(encodeData(data))).toEqual(data)
-        expect(decodeBlockDataList(encodeBlockDataList(list))).toEqual(list)
-        expect(decodeBlockResults(encodeBlockResults(results))).toEqual(results)
-      }),
+      fc.property(
+        anyData,
+        fc.array(anyData, lists),
+        fc.array(anyGetResult, lists),
+        fc.nat(255),
+        (data, list, results, result) => {
+          expect(decodeBlockData(encodeData(data))).toEqual(data)
+          expect(decodeBlockDataList(encodeBlockDataList(list))).toEqual(list)
+          expect(decodeBlockResults(encodeBlockResults(results))).toEqual(results)
+          const outcomes = [...results, undefined].map((returned) => ({ result, returned }))
+          expect(decodeBlockOutcomes(encodeBlockOutcomes(outcomes))).toEqual(outcomes)
+        },
+      ),
     )
-    for (const decode of [decodeBlockDataList, decodeBlockResults]) {
+    for (const decode of [decodeBlockDataList, decodeBlockResults, decodeBlockOutcomes]) {
       expect(() => decode(Uint8Array.of(0, 0))).toThrow(expect.objectContaining({ code: 'APDU_TRAILING', offset: 1 }))
     }
     expect(() => decodeBlockData(Uint8Array.of(0, 0))).toThrow(refusal('APDU_TRAILING'))

@@ -12,6 +12,19 @@ export interface CorpusCase {
   expected?: ExpectedValue[]
   expected_structure?: ExpectedApdu | ExpectedApdu[]
   expected_error?: string
+  /** of the ciphering header, or as the source tells it */
+  system_title?: string
+  keys?: { ka_private_key?: string; ka_public_key_xy?: string }
+  /** frames that carry no APDU */
+  hdlc_frames?: { segmented: boolean; length: number; dst: string; src: string; control: number }[]
+  hdlc_u_frames?: {
+    frame: string
+    max_info_transmit: number
+    max_info_receive: number
+    window_transmit: number
+    window_receive: number
+  }[]
+  verification?: { decodes?: boolean }
 }
 
 export interface ExpectedValue {
@@ -27,6 +40,10 @@ export interface ExpectedValue {
 export interface ExpectedApdu {
   apdu: string
   inner?: ExpectedApdu
+  /** what was deciphered */
+  plain_hex?: string
+  /** what general-signing holds */
+  content?: { apdu: string; body?: Tree; data?: Tree[] }
   date_time?: { local: string; deviation_minutes: number | null; utc?: string } | null
   body?: Tree
 }

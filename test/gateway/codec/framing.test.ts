@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { detectFraming, unframe } from '#gateway/codec/framing.ts'
+import { detectFraming, unframe, unframeAuto } from '#gateway/codec/framing.ts'
 import { encodeHdlcFrame, frameHdlc, unframeHdlc } from '#gateway/codec/hdlc.ts'
+import { decodeLinkParameters, encodeLinkParameters } from '#gateway/codec/hdlc-parameters.ts'
 import { frameMbus, unframeMbus } from '#gateway/codec/mbus.ts'
-import type { Unframed } from '#gateway/codec/payload.ts'
+import type { SeenFrame, Unframed } from '#gateway/codec/payload.ts'
 import { frameWrapper, unframeWrapper } from '#gateway/codec/wrapper.ts'
-import type { PeerFault } from '#gateway/errors.ts'
+import { PeerError, type PeerFault } from '#gateway/errors.ts'
 
 const apdu = fc.uint8Array({ minLength: 1, maxLength: 600 })
 const address = fc.constantFrom([0x03], [0xce, 0xff], [0x00, 0x02, 0x24, 0x55]).map((octets) => Uint8Array.from(octets))
@@ -172,7 +173,7 @@ describe('hdlc', () => {
     ['a length too short', (frame) => frame.map((octet, i) => (i === 2 ? octet - 1 : octet)), 'FRAME_LENGTH'],
     ['a damaged header', (frame) => flipped(frame, 6), 'FRAME_CHECKSUM'],
     ['damaged information', (frame) => flipped(frame, 12), 'FRAME_CHECKSUM'],
-    ['its end missing', (frame) => frame.subarray(0, -1), 'FRAME_TRUNCATED'],
+    ['its end missing', (frame) => frame.subarray(0, -2), 'FRAME_TRUNCATED'],
   ])('with %s is refused', (_, damage, code) => {
     const frame = frameHdlc(Uint8Array.of(1, 2, 3, 4), ports)
     expect(() => unframe(damage(frame), 'hdlc')).toThrow(expect.objectContaining({ code, offset: 0 }))
@@ -215,5 +216,107 @@ describe('detection', () => {
     expect(() => detectFraming(Uint8Array.of(0xff, 0xff))).toThrow(expect.objectContaining({ code: 'FRAME_UNKNOWN' }))
     expect(() => detectFraming(new Uint8Array())).toThrow(expect.objectContaining({ code: 'FRAME_UNKNOWN' }))
     expect(() => unframe(Uint8Array.of(1, 2), 'mbus')).toThrow(expect.objectContaining({ code: 'FRAME_UNKNOWN' }))
+  })
+})
+
+test('the last flag of a stream may be missing, but no octet before it', () => {
+  fc.assert(
+    fc.property(apdu, (payload) => {
+      const stream = frameHdlc(payload, ports, 100)
+      expect(found(unframeHdlc(stream.subarray(0, -1)))).toEqual([hex(payload)])
+      const cut = unframeHdlc(stream.subarray(0, -2))
+      expect([found(cut), codes(cut).at(-1)]).toEqual([[], 'FRAME_TRUNCATED'])
+    }),
+  )
+})
+
+describe('auto', () => {
+  /** Whole where it is read: a data-notification without a time. */
+  const push = Buffer.from('0f00000001000203' + '09060100010800ff' + '0600000007' + '02020f00161e', 'hex')
+  const noise = fc
+    .uint8Array({ minLength: 1, maxLength: 40 })
+    .filter((octets) => !octets.includes(0x7e) && !octets.includes(0x68))
+
+  test('finds the frames behind noise, also behind such as looks like an APDU or another frame', () => {
+    fc.assert(
+      fc.property(fc.constantFrom('hdlc' as const, 'mbus' as const), noise, (kind, before) => {
+        const { payloads } = unframeAuto(Buffer.concat([before, framers[kind](push), before, framers[kind](push)]))
+        expect(payloads.map(({ octets }) => hex(octets))).toEqual([hex(push), hex(push)])
+      }),
+      { numRuns: 1_000, examples: [['mbus', Uint8Array.of(0xe6)]] },
+    )
+    for (const first of [0x0f, 0xc4, 0xdb, 0x2f, 0x01, 0x7e, 0x68, 0xe6]) {
+      expect(found(unframeAuto(Buffer.concat([Uint8Array.of(first, 0, 1), framers.hdlc(push)])))).toEqual([hex(push)])
+    }
+  })
+
+  test.each(['hdlc', 'mbus'] as const)('takes %s frames out of a wrapper, with offsets in the stream', (kind) => {
+    const seen: SeenFrame[] = []
+    const stream = framers.wrapper(framers[kind](push))
+    const { payloads } = unframeAuto(stream, (frame) => seen.push(frame))
+    expect(payloads.map(({ octets }) => hex(octets))).toEqual([hex(push)])
+    expect(stream.subarray(payloads[0]!.offset, payloads[0]!.offset + push.length)).toEqual(new Uint8Array(push))
+    expect(seen.map(({ framing, offset }) => [framing, offset])).toEqual([
+      ['wrapper', 0],
+      [kind, 8],
+    ])
+  })
+
+  test('leaves an APDU alone, and says what framing it was where nothing holds', () => {
+    expect(found(unframeAuto(push))).toEqual([hex(push)])
+    expect(found(unframeAuto(Buffer.concat([Uint8Array.of(0xe6, 0xe7, 0), push])))).toEqual([hex(push)])
+    const cut = framers.hdlc(push).subarray(0, 20)
+    expect(() => unframeAuto(cut)).toThrow(expect.objectContaining({ code: 'FRAME_TRUNCATED' }))
+    expect(() => unframeAuto(Uint8Array.of(0xff))).toThrow(expect.objectContaining({ code: 'FRAME_UNKNOWN' }))
+  })
+
+  test('takes data without an APDU', () => {
+    expect(found(unframeAuto(Uint8Array.of(2, 1, 17, 7)))).toEqual(['02011107'])
+    expect(() => unframeAuto(Uint8Array.of(2, 1, 17, 7, 0))).toThrow(expect.objectContaining({ code: 'FRAME_UNKNOWN' }))
+  })
+
+  test('any octets give payloads and PeerErrors', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (octets) => {
+        try {
+          unframeAuto(octets)
+        } catch (fault) {
+          expect(fault).toBeInstanceOf(PeerError)
+        }
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('parameters of a data link', () => {
+  test('come back as they were', () => {
+    const size = fc.option(fc.integer({ min: 1, max: 2030 }), { nil: undefined })
+    const window = fc.option(fc.integer({ min: 1, max: 7 }), { nil: undefined })
+    const parameters = fc.record({
+      transmitOctetsMax: size,
+      receiveOctetsMax: size,
+      transmitWindow: window,
+      receiveWindow: window,
+    })
+    fc.assert(
+      fc.property(parameters, (some) => {
+        const told = Object.fromEntries(Object.entries(some).filter(([, value]) => value !== undefined))
+        expect(decodeLinkParameters(encodeLinkParameters(told))).toEqual(told)
+      }),
+    )
+  })
+
+  test.each([
+    ['another format', '82800105', 'FRAME_FORMAT'],
+    ['a group that ends too soon', '8180040501', 'APDU_TRUNCATED'],
+    ['a value of no octets', '8180020500', 'FRAME_FORMAT'],
+    ['octets behind them', '8180030501 8000'.replace(' ', ''), 'APDU_TRAILING'],
+  ])('with %s are refused', (_, octets, code) => {
+    expect(() => decodeLinkParameters(Buffer.from(octets, 'hex'))).toThrow(expect.objectContaining({ code }))
+  })
+
+  test('one that is not known is passed over', () => {
+    expect(decodeLinkParameters(Buffer.from('81800609010105013e', 'hex'))).toEqual({ transmitOctetsMax: 62 })
   })
 })

@@ -14,6 +14,7 @@ import {
   endSecondsMax,
   type SealedSeries,
 } from '#gateway/codec/batch.ts'
+import { type Downlink, decodeDownlink, encodeDownlink } from '#gateway/codec/downlink.ts'
 import { encodeObis, parseObis } from '#gateway/codec/obis.ts'
 import { decodeUplink, encodeUplink, framings, type Uplink } from '#gateway/codec/uplink.ts'
 import { PeerError } from '#gateway/errors.ts'
@@ -50,8 +51,11 @@ const body: fc.Arbitrary<Uplink['body']> = fc.oneof(
     .record({ uptimeSeconds: safe, metersRegistered: u32, framesWaiting: u32 })
     .map((heartbeat) => ({ kind: 'heartbeat' as const, ...heartbeat })),
   fc
-    .record({ kind: fc.constantFrom('event' as const, 'topology' as const, 'command-result' as const), seed: u32 })
+    .record({ kind: fc.constantFrom('event' as const, 'topology' as const), seed: u32 })
     .map(({ kind, seed }) => ({ kind, octets: otherOctets(kind, seed) })),
+  fc
+    .record({ commandId: octets({ min: 16, max: 16 }), status: u32, apdu: octets() })
+    .map((result) => ({ kind: 'command-result' as const, ...result })),
 )
 const uplink: fc.Arbitrary<Uplink> = fc.record({
   concentrator: fc.stringMatching(/^[A-Za-z0-9._-]{1,64}$/).map(concentratorId),
@@ -60,11 +64,10 @@ const uplink: fc.Arbitrary<Uplink> = fc.record({
   body,
 })
 
-function otherOctets(kind: 'event' | 'topology' | 'command-result', seed: number): Uint8Array {
+function otherOctets(kind: 'event' | 'topology', seed: number): Uint8Array {
   const values = {
     event: ['Event', { code: seed, atMs: seed }],
     topology: ['Topology', { nodes: [{ systemTitle: Buffer.alloc(8, seed), shortAddress: seed & 0xffff }] }],
-    'command-result': ['CommandResult', { commandId: Buffer.alloc(4, seed), status: seed }],
   } as const
   const [name, value] = values[kind]
   return Uint8Array.from(judge(name).encode(judge(name).fromObject(value)).finish())
@@ -90,10 +93,13 @@ function judged({ concentrator, sequence, sentAtMs, body }: Uplink): Record<stri
     const { uptimeSeconds, metersRegistered, framesWaiting } = body
     return { ...head, heartbeat: { uptimeS: String(uptimeSeconds), metersRegistered, framesWaiting } }
   }
+  if (body.kind === 'command-result') {
+    const { commandId, status, apdu } = body
+    return { ...head, commandResult: { commandId: base64(commandId), status, apdu: base64(apdu) } }
+  }
   const [field, name] = {
     event: ['event', 'Event'],
     topology: ['topology', 'Topology'],
-    'command-result': ['commandResult', 'CommandResult'],
   }[body.kind] as [string, string]
   return { ...head, [field]: judge(name).toObject(judge(name).decode(body.octets), asText) }
 }
@@ -152,6 +158,66 @@ function tame(decode: (octets: Uint8Array) => unknown, input: Uint8Array): boole
     return false
   }
 }
+
+const downlink: fc.Arbitrary<Downlink> = fc.record({
+  commandId: octets({ min: 16, max: 16 }),
+  expiresAtMs: safe,
+  meter: title,
+  framing: fc.constantFrom(...framings),
+  apdu: octets({ min: 1 }),
+})
+
+function judgedDownlink({ commandId, expiresAtMs, meter, framing, apdu }: Downlink): Record<string, unknown> {
+  return {
+    commandId: base64(commandId),
+    expiresAtMs: String(expiresAtMs),
+    systemTitle: hexBase64(meter),
+    framing: framings.indexOf(framing),
+    apdu: base64(apdu),
+  }
+}
+
+describe('a downlink', () => {
+  test('comes back from its own octets', () => {
+    fc.assert(fc.property(downlink, (one) => void expect(bare(decodeDownlink(encodeDownlink(one)))).toEqual(bare(one))))
+  })
+
+  test('is what ami.proto says, both ways', () => {
+    fc.assert(
+      fc.property(downlink, (one) => {
+        const type = judge('Downlink')
+        expect(type.toObject(type.decode(encodeDownlink(one)), asText)).toEqual(judgedDownlink(one))
+        expect(bare(decodeDownlink(type.encode(type.fromObject(judgedDownlink(one))).finish()))).toEqual(bare(one))
+      }),
+    )
+  })
+
+  test('of any octets, and with any octet changed or cut, gives a value or a fault', () => {
+    fc.assert(fc.property(octets({ max: 200 }), (input) => void tame(decodeDownlink, input)))
+    fc.assert(
+      fc.property(downlink, fc.nat(), fc.integer({ min: 1, max: 255 }), (one, at, what) => {
+        const good = encodeDownlink(one)
+        const flipped = Uint8Array.from(good)
+        flipped[at % good.length]! ^= what
+        tame(decodeDownlink, flipped)
+        tame(decodeDownlink, good.subarray(0, at % good.length))
+      }),
+    )
+  })
+
+  test('without its id, its meter or an APDU is a fault', () => {
+    const whole: Downlink = {
+      commandId: new Uint8Array(16),
+      expiresAtMs: 1,
+      meter: 'aa'.repeat(8) as Downlink['meter'],
+      framing: 'wrapper',
+      apdu: Uint8Array.of(1),
+    }
+    expect(tame(decodeDownlink, encodeDownlink(whole))).toBe(true)
+    const broken = [{ commandId: new Uint8Array(15) }, { meter: 'aa' as Downlink['meter'] }, { apdu: new Uint8Array() }]
+    for (const part of broken) expect(tame(decodeDownlink, encodeDownlink({ ...whole, ...part }))).toBe(false)
+  })
+})
 
 describe('an uplink', () => {
   test('comes back from its own octets', () => {

@@ -4,11 +4,11 @@ import type { Data } from '#gateway/codec/axdr.ts'
 import { encodeDataNotification } from '#gateway/codec/notification.ts'
 import { parseObis } from '#gateway/codec/obis.ts'
 import { PeerError } from '#gateway/errors.ts'
+import { meterProfiles } from '#gateway/io/meter-profiles.ts'
 import { type Explanation, explain } from '#gateway/readings/explain.ts'
-import { readTelegram } from '#gateway/readings/telegram.ts'
 import { unitSymbol } from '#gateway/readings/units.ts'
 import { profilePush } from '#simulator/push.ts'
-import { a, attribute, clock, name, newYear, notification, o, s, scale, text, u16, u32 } from './build.ts'
+import { a, attribute, clock, name, newYear, notification, o, s, scale, text, u8, u16, u32 } from './build.ts'
 
 function noKey(): never {
   throw new PeerError('KEY_MISSING', 'no key')
@@ -94,6 +94,17 @@ describe('explain', () => {
     expect(values[0]).toMatchObject({ obis: '1.0.99.1.0.255', value: expect.stringMatching(/^01010202090c/) })
   })
 
+  test('and stays as it is with the profile of a meter that does not know it either', () => {
+    const body = s(a(attribute(7, '1-0:99.1.0', 2)), a(s(clock(newYear), u16(1))))
+    const payload = [{ octets: encodeDataNotification(notification(body)), offset: 0 }]
+    expect(explain(payload, noKey, meterProfiles().get('iskra-am550')).values).toMatchObject([
+      { obis: '1.0.99.1.0.255' },
+    ])
+    const known = s(a(attribute(7, '1-0:99.1.0', 2)), a(s(clock(newYear), u8(0), u32(1), u32(2))))
+    const octets = encodeDataNotification(notification(known))
+    expect(explain([{ octets, offset: 0 }], noKey, meterProfiles().get('ami-sim')).values).toHaveLength(4)
+  })
+
   test('a ciphered APDU is opened, and layers without end are not', () => {
     const plain = encodeDataNotification(notification(s(name('1-0:1.8.0'), u32(7))))
     const sealed = encodeApdu({
@@ -109,32 +120,6 @@ describe('explain', () => {
       expect.objectContaining({ code: 'APDU_UNSUPPORTED', offset: 3 }),
     )
     expect(() => explain(payload, noKey)).toThrow(expect.objectContaining({ code: 'KEY_MISSING', offset: 3 }))
-  })
-})
-
-describe('a P1 telegram', () => {
-  const lines = [
-    '/ABC5meter',
-    '',
-    '1-3:0.2.8(50)',
-    '1-0:1.8.1(001234.567*kWh)',
-    '1-0:1.7.0(000000286*W)',
-    '0-1:24.2.1(101209112500W)(12785.123*m3)',
-    '!',
-  ]
-  const telegram = (end: string) => Buffer.from(`${lines.join('\r\n')}${end}`)
-
-  test('gives integers, with the decimal places as the scaler', () => {
-    expect(readTelegram(telegram('\r\n'))).toEqual([
-      { obis: '1-3:0.2.8', value: '50', scaler: null, unit: null },
-      { obis: '1-0:1.8.1', value: 1234567, scaler: -3, unit: 'kWh' },
-      { obis: '1-0:1.7.0', value: 286, scaler: null, unit: 'W' },
-    ])
-  })
-
-  test('with a wrong checksum or no end is refused', () => {
-    expect(() => readTelegram(telegram('0000\r\n'))).toThrow(expect.objectContaining({ code: 'PUSH_FORM' }))
-    expect(() => readTelegram(telegram('').subarray(0, -1))).toThrow(expect.objectContaining({ code: 'PUSH_FORM' }))
   })
 })
 

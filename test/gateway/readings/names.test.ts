@@ -24,6 +24,28 @@ describe('an OBIS code has the name of its pattern', () => {
     ['1-0:1.8.0*3', 'active energy import, total, billing period 3'],
     ['1-0:1.6.0*101', 'active power import, maximum 1, the last billing period'],
     ['1-0:99.1.0', 'load profile 1, object 0'],
+    ['1-0:1.6.2', 'active power import, maximum 1, tariff 2'],
+    ['1-0:1.2.0', 'active power import, cumulative maximum 1'],
+    ['1-0:53.7.0', 'power factor import, L2, instantaneous'],
+    ['1-0:32.32.0', 'voltage, L1, sag, occurrences'],
+    ['1-0:72.36.0', 'voltage, L3, swell, occurrences'],
+    ['1-0:12.41.0', 'voltage, cut, duration'],
+    ['1-0:31.35.0', 'current, L1, over limit, threshold'],
+    ['1-0:91.7.0', 'current, neutral, instantaneous'],
+    ['1-0:0.2.0', 'firmware version'],
+    ['1-0:0.2.8', 'firmware signature'],
+    ['1-0:128.7.0', 'manufacturer-specific object 128.7.0'],
+    ['0-1:0.2.0', 'active firmware identifier, channel 1'],
+    ['0-0:17.0.0', 'limiter 0'],
+    ['0-0:96.7.8', 'long power failures, L3'],
+    ['0-0:96.7.13', 'time of the last power failure, L3'],
+    ['0-0:96.7.19', 'duration of the last long power failure, any phase'],
+    ['0-0:96.11.4', 'event code, power quality log'],
+    ['0-0:96.14.0', 'active tariff 0'],
+    ['0-0:96.20.15', 'strong magnetic field, counter'],
+    ['0-0:97.98.10', 'alarm filter 1'],
+    ['0-3:24.1.0', 'M-Bus client, channel 3'],
+    ['0-3:24.4.0', 'M-Bus disconnect control, channel 3'],
     ['0-0:1.0.0', 'clock'],
     ['0-0:42.0.0', 'logical device name'],
     ['0-0:96.1.1', 'device id 2'],
@@ -87,8 +109,25 @@ describe('units', () => {
     ])
   })
 
+  test('from 128 on are those outside the SI, and the last three stand for none', () => {
+    expect([128, 131, 137, 140, 142, 146, 156, 169, 174].map(unitSymbol)).toEqual([
+      'in',
+      '°F',
+      'ft³',
+      'gal (US)',
+      'psi',
+      'Btu',
+      'ft³/d',
+      'gal (US)/h',
+      'Btu/d',
+    ])
+    expect([175, 252].map(unitSymbol)).toEqual(['unit 175', 'unit 252'])
+    expect([60, 67, 70, 72].map(unitSymbol)).toEqual(['Wh/m³', 'atm', 'dBm', 'dB'])
+    expect([253, 254, 255].map(unitSymbol)).toEqual([null, null, null])
+  })
+
   test('every code with a symbol of its own is found again', () => {
-    for (let code = 1; code < 254; code++) {
+    for (let code = 1; code < 253; code++) {
       const symbol = unitSymbol(code)!
       if (unitQuantity(code) !== undefined) expect(unitSymbol(unitCode(symbol)!)).toBe(symbol)
       else expect(symbol).toBe(`unit ${code}`)

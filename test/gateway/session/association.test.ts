@@ -5,15 +5,17 @@ import type { Data } from '#gateway/codec/axdr.ts'
 import { BlockAssembler } from '#gateway/codec/block-assembler.ts'
 import { conformance } from '#gateway/codec/initiate.ts'
 import { parseObis } from '#gateway/codec/obis.ts'
-import { PeerError } from '#gateway/errors.ts'
 import { offeredConformance } from '#gateway/session/association.ts'
 import { type ClientEvent, type ClientState, stepClient } from '#gateway/session/association-client.ts'
+import type { Handshake } from '#gateway/session/association-hls.ts'
+import { noAttempts } from '#gateway/session/association-lockout.ts'
 import { type ServerEvent, type ServerState, stepServer } from '#gateway/session/association-server.ts'
 import { invokeOctet, type Request } from '#gateway/session/exchange.ts'
 import type { CosemObjects } from '#gateway/session/serving.ts'
 import {
   clientChallenge,
   clientKeys,
+  faultsOf,
   fresh,
   mechanisms,
   noObjects,
@@ -50,12 +52,6 @@ function pairOf(objects: CosemObjects, pduOctets = 200, { client, server } = mec
   )
 }
 
-function faultsOf(effects: readonly { kind: string }[]): string[] {
-  return effects.flatMap((effect) =>
-    'fault' in effect && effect.fault instanceof PeerError ? [effect.fault.code] : [],
-  )
-}
-
 describe('an association', () => {
   test.each(mechanisms)('with $name opens, is released, and opens again', (mechanism) => {
     const pair = pairOf(noObjects, 200, mechanism).open()
@@ -80,20 +76,26 @@ describe('an association', () => {
 
   const wrong = Buffer.from('87654321')
   test.each([
-    ['another password', { mechanism: 'low', password: wrong }, { mechanism: 'low', password }],
     [
-      'a password that begins like ours',
+      'another password',
+      'AUTHENTICATION_FAILED',
+      { mechanism: 'low', password: wrong },
+      { mechanism: 'low', password },
+    ],
+    [
+      'a password that ends like ours',
+      'AUTHENTICATION_FAILED',
       { mechanism: 'low', password: password.subarray(1) },
       { mechanism: 'low', password },
     ],
-    ['lowest where a password is due', { mechanism: 'lowest' }, { mechanism: 'low', password }],
-    ['a password where none is due', { mechanism: 'low', password }, { mechanism: 'lowest' }],
-    ['our own system title', { ...gmac.client, own: serverKeys.own }, gmac.server],
-  ] as const)('%s is refused, and both are idle', (_, client, server) => {
+    ['lowest where a password is due', 'ASSOCIATION_REFUSED', { mechanism: 'lowest' }, { mechanism: 'low', password }],
+    ['a password where none is due', 'ASSOCIATION_REFUSED', { mechanism: 'low', password }, { mechanism: 'lowest' }],
+    ['our own system title', 'SYSTEM_TITLE_FOREIGN', { ...gmac.client, own: serverKeys.own }, gmac.server],
+  ] as const)('%s is refused as %s, and both are idle', (_, code, client, server) => {
     const pair = pairOf(noObjects, 200, { name: '', client, server }).open()
     expect([pair.client.at, pair.server.at]).toEqual(['idle', 'idle'])
     expect(faultsOf(pair.clientEffects)).toEqual(['ASSOCIATION_REFUSED'])
-    expect(faultsOf(pair.serverEffects)).toEqual(['ASSOCIATION_REFUSED'])
+    expect(faultsOf(pair.serverEffects)).toEqual([code])
   })
 
   test('a client with another key is refused in pass 3, and no counter moves', () => {
@@ -108,7 +110,13 @@ describe('an association', () => {
     const pair = pairOf(noObjects, 200, gmac).open()
     const [aarq, passThree] = pair.clientEffects.flatMap((effect) => (effect.kind === 'send' ? [effect.octets] : []))
     const config = { authentication: gmac.server, pduOctets: 200, objects: noObjects }
-    const told = { kind: 'apdu', challenge: serverChallenge, counters: pair.counters } as const
+    const told = {
+      kind: 'apdu',
+      challenge: serverChallenge,
+      counters: pair.counters,
+      attempts: noAttempts,
+      now: 0,
+    } as const
     const { state } = stepServer(config, { at: 'idle' }, { ...told, octets: aarq! })
     const replayed = stepServer(config, state, { ...told, octets: passThree! })
     expect([replayed.state.at, faultsOf(replayed.effects)]).toEqual(['idle', ['COUNTER_REPLAYED']])
@@ -126,7 +134,7 @@ describe('an association', () => {
       .open()
       .serverEffects.find((effect) => effect.kind === 'send')!
     pair.tell({ kind: 'apdu', octets: aare.octets })
-    expect(faultsOf(pair.clientEffects)).toEqual(['AUTHENTICATION_FAILED'])
+    expect(faultsOf(pair.clientEffects)).toEqual(['CHALLENGE_REFLECTED'])
   })
 })
 
@@ -183,12 +191,13 @@ describe('services', () => {
     expect(pair.client.at).toBe('associated')
   })
 
-  const associated: ServerState = {
+  const associated: Extract<ServerState, { at: 'associated' }> = {
     at: 'associated',
     serving: { pduOctets: 64, conformance: offeredConformance, transfer: undefined },
+    channel: undefined,
   }
   const told = (octets: Uint8Array): ServerEvent => {
-    return { kind: 'apdu', octets, challenge: serverChallenge, counters: fresh }
+    return { kind: 'apdu', octets, challenge: serverChallenge, counters: fresh, attempts: noAttempts, now: 0 }
   }
   const serverConfig = { authentication: { mechanism: 'lowest' }, pduOctets: 64, objects: noObjects } as const
   const invokeId = invokeOctet(1)
@@ -251,7 +260,7 @@ describe('services', () => {
     const get = encodeApdu({ apdu: 'get-request', invokeId, choice: 'normal', attribute })
     const answerWith = (bits: number): string => {
       const serving = { ...associated.serving, conformance: bits }
-      const { effects } = stepServer({ ...serverConfig, objects: long }, { at: 'associated', serving }, told(get))
+      const { effects } = stepServer({ ...serverConfig, objects: long }, { ...associated, serving }, told(get))
       return effects.flatMap((effect) =>
         effect.kind === 'send' ? [Buffer.from(effect.octets).toString('hex')] : [],
       )[0]!
@@ -263,16 +272,22 @@ describe('services', () => {
 })
 
 describe('every state and every event', () => {
+  const handshake: Handshake = {
+    ctos: clientChallenge,
+    stoc: serverChallenge,
+    client: Buffer.from(clientKeys.own, 'hex'),
+    server: Buffer.from(serverKeys.own, 'hex'),
+  }
   const config = { authentication: gmac.client, receivePduOctetsMax: 200 }
-  const open = { pduOctets: 200, conformance: offeredConformance, invokeId: 0 }
+  const open = { pduOctets: 200, conformance: offeredConformance, invokeId: 0, counters: fresh, channel: undefined }
   const exchange = { request: { kind: 'get', attribute }, invokeId: invokeOctet(1), blocks: [], sent: 0 } as const
   const states: Record<ClientState['at'], ClientState> = {
     idle: { at: 'idle' },
-    associating: { at: 'associating', challenge: clientChallenge, counters: fresh },
-    authenticating: { at: 'authenticating', challenge: clientChallenge, counters: fresh, peer: serverKeys.own, open },
+    associating: { at: 'associating', challenge: clientChallenge, counters: fresh, dedicatedKey: undefined },
+    authenticating: { at: 'authenticating', handshake, open },
     associated: { at: 'associated', open },
     asking: { at: 'asking', open, exchange: { ...exchange, received: new BlockAssembler() } },
-    releasing: { at: 'releasing' },
+    releasing: { at: 'releasing', open },
   }
   const stray = encodeApdu({ apdu: 'set-response', invokeId: invokeOctet(9), choice: 'normal', result: 0 })
   const events: Record<string, ClientEvent> = {
@@ -329,11 +344,11 @@ describe('every state and every event', () => {
   const serving = { pduOctets: 64, conformance: offeredConformance, transfer: undefined }
   const serverStates: Record<ServerState['at'], ServerState> = {
     idle: { at: 'idle' },
-    challenged: { at: 'challenged', ours: serverChallenge, theirs: clientChallenge, peer: clientKeys.own, serving },
-    associated: { at: 'associated', serving },
+    challenged: { at: 'challenged', handshake, serving, channel: undefined },
+    associated: { at: 'associated', serving, channel: undefined },
   }
   const told = (octets: Uint8Array): ServerEvent => {
-    return { kind: 'apdu', octets, challenge: serverChallenge, counters: fresh }
+    return { kind: 'apdu', octets, challenge: serverChallenge, counters: fresh, attempts: noAttempts, now: 0 }
   }
   const aarq = pairOf(noObjects, 200, gmac)
     .open()

@@ -1,0 +1,77 @@
+import type { ReadAnswer, ReadRequest } from './command-request.ts'
+import type { Commands, Outgoing } from './commands.ts'
+import type { DialectName, NewDialect } from './dialects.ts'
+import type { PeerFault } from './errors.ts'
+import type { AcceleratedClock } from './io/clock.ts'
+import type { ReleaseCounts } from './io/release.ts'
+import type { ConcentratorId } from './model.ts'
+
+/** What the second thread is started with. */
+export interface PipelineOptions {
+  data: string
+  kekFile: string
+  sealer: { keyFile: string; certificateFile: string; crlFile: string }
+  sealIntervalMs: number
+  forward: {
+    host: string
+    port: number
+    /** our own address */
+    from: string
+    symbolOctets: number
+    bitsPerSecond: number
+    passesAfterMs: readonly number[]
+  }
+  graceSeconds: number
+  retention: { replayDays: number; readingDays: number }
+  clock: AcceleratedClock | undefined
+  durable: number
+}
+
+/**
+ * `durable`: the journal is readable up to here. `drain`: and nothing will follow it. `ask`: an operator's command, answered
+ * by one `answer` unless it is cancelled. `undeliverable`: of a `publish`, by its command id.
+ */
+export type ToPipeline =
+  | { kind: 'durable' | 'drain'; position: number }
+  | { kind: 'ask'; id: number; request: ReadRequest }
+  | { kind: 'cancel'; id: number }
+  | { kind: 'undeliverable'; commandId: string }
+
+export type FromPipeline =
+  | { kind: 'status'; status: PipelineStatus }
+  | { kind: 'unhandled'; stack: string }
+  | ({ kind: 'dialect' } & NewDialect)
+  | ({ kind: 'publish' } & Outgoing)
+  | { kind: 'answer'; id: number; answer: ReadAnswer }
+  | { kind: 'result-refused'; concentrator: ConcentratorId; detail: string }
+  | { kind: 'sealing'; fault: string | undefined }
+  | { kind: 'drained'; status: PipelineStatus }
+
+/** Counts since the start, but of all time where it says so. */
+export interface PipelineStatus {
+  /** journal consumed up to here */
+  position: number
+  /** readings that came through TLS and tag and decoding */
+  opened: number
+  fresh: number
+  revised: number
+  repeated: number
+  repeatedUplinks: number
+  heartbeats: number
+  commands: Commands['status']
+  /** frames, of all time */
+  quarantined: number
+  quarantinedBy: Partial<Record<PeerFault, number>>
+  /** pushes that departed from the standard and were read through */
+  dialects: Partial<Record<DialectName, number>>
+  /** readings, of all time */
+  sealed: number
+  /** of all time */
+  batchesSealed: number
+  batchesForwarded: number
+  batchesWaiting: number
+  datagrams: number
+  datagramFaults: number
+  /** of all time */
+  cells: ReleaseCounts
+}
