@@ -63,7 +63,9 @@ export async function openLab(sessions: number): Promise<Lab> {
 async function enrol(folder: string, fleet: FleetFile): Promise<{ crlFile: string }> {
   const passphraseFile = join(folder, 'passphrase')
   writeFileSync(passphraseFile, `${randomBytes(24).toString('base64')}\n`, { mode: 0o600 })
-  writeFileSync(join(folder, 'kek'), `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+  for (const name of ['kek', 'link.key']) {
+    writeFileSync(join(folder, name), `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+  }
   const dir = join(folder, 'pki')
   await initPki({ dir, passphraseFile })
   const pki = await openPki({ dir, passphraseFile })
@@ -82,7 +84,8 @@ async function enrol(folder: string, fleet: FleetFile): Promise<{ crlFile: strin
 export function layOutMdm({ folder, trustFile }: Lab, name: string): { config: string; data: string } {
   mkdirSync(join(folder, name))
   const [config, data] = [join(folder, name, 'mdm.json'), join(folder, name, 'mdm')]
-  writeFileSync(config, JSON.stringify({ zonesFile, loopback: { oneway: 0 }, data, trustFile }))
+  const linkKeys = [{ id: 0, file: join(folder, 'link.key') }]
+  writeFileSync(config, JSON.stringify({ zonesFile, loopback: { oneway: 0 }, data, trustFile, linkKeys }))
   return { config, data }
 }
 
@@ -101,6 +104,7 @@ export function layOutGateway({ folder, trustFile, crlFile }: Lab, name: string,
     tls: { keyFile: shared('tls.key.pem'), certificateFile: shared('tls.chain.pem'), trustFile, crlFile },
     sealer: { keyFile: shared('sealer.key.pem'), certificateFile: shared('sealer.chain.pem') },
     kekFile: shared('kek'),
+    linkKey: { id: 0, file: shared('link.key') },
     release: { graceSeconds },
   }
   writeFileSync(config, JSON.stringify(gateway))

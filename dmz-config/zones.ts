@@ -17,8 +17,8 @@ const limitBounds = {
     packetOctetsMax: [1_024, 16_777_216],
   },
   oneway: {
-    symbolOctets: [64, 8_900],
-    datagramOctetsMax: [128, 8_952],
+    symbolOctets: [128, 8_900],
+    datagramOctetsMax: [188, 8_960],
     bitsPerSecondMax: [1_000, 10_000_000_000],
   },
   studies: {
@@ -251,14 +251,19 @@ function limitsOf(id: ConduitId, value: unknown, path: string, faults: string[])
   for (const [low, high] of orders) {
     if (Number(limits[low]) > Number(limits[high])) faults.push(`${path}.${low}: above ${high}`)
   }
+  if (Number(limits.symbolOctets) + datagramHeaderOctets > Number(limits.datagramOctetsMax)) {
+    faults.push(`${path}.symbolOctets: above datagramOctetsMax less ${datagramHeaderOctets} of headers`)
+  }
   return limits
 }
+
+/** Octets of a datagram beside its symbol, the most. */
+export const datagramHeaderOctets = 60
 
 /** Pairs of limits of which the first may not exceed the second. */
 const orders = [
   ['sessionsPerSourceMax', 'sessionsMax'],
   ['connectionsPerSourceMax', 'connectionsMax'],
-  ['symbolOctets', 'datagramOctetsMax'],
 ] as const
 
 function deepFreeze<T extends object>(value: T): T {

@@ -1,5 +1,6 @@
 import { type Fields, readConfig } from './fields.ts'
 import type { AcceleratedClock } from './io/clock.ts'
+import { keyIdMax } from './oneway/mac.ts'
 
 /** The gateway's one configuration file. Addresses, ports and limits are the zones file's. */
 export interface GatewayConfig {
@@ -13,8 +14,10 @@ export interface GatewayConfig {
   sealer: { keyFile: string; certificateFile: string }
   /** 32 octets that wrap the meters' keys at rest, as 64 hex digits, readable by the owner alone */
   kekFile: string
+  /** of the one-way link's MACs: 32 octets as 64 hex digits, readable by the owner alone, and the id that the receiver knows it by */
+  linkKey: { id: number; file: string }
   seal: { intervalMs: number }
-  forward: { passesAfterMs: readonly number[] }
+  forward: { passesAfterMs: readonly number[]; plannedLossPercent: number }
   release: { graceSeconds: number }
   retention: { replayDays: number; readingDays: number }
   clock: AcceleratedClock | undefined
@@ -44,12 +47,17 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
       certificateFile: sealer.path('certificateFile', folder),
     })),
     kekFile: fields.path('kekFile', folder),
+    linkKey: fields.object('linkKey', (key) => ({
+      id: key.whole('id', [0, keyIdMax]),
+      file: key.path('file', folder),
+    })),
     seal: fields.optional('seal', (seal) => ({ intervalMs: seal.whole('intervalMs', [10, 600_000], 1_000) })) ?? {
       intervalMs: 1_000,
     },
     forward: fields.optional('forward', (forward) => ({
       passesAfterMs: forward.wholes('passesAfterMs', [0, 86_400_000], passesDefault),
-    })) ?? { passesAfterMs: passesDefault },
+      plannedLossPercent: forward.whole('plannedLossPercent', [0, 50], lossDefault),
+    })) ?? { passesAfterMs: passesDefault, plannedLossPercent: lossDefault },
     release: fields.optional('release', (release) => ({
       graceSeconds: release.whole('graceSeconds', [0, 30 * 86_400], graceDefault),
     })) ?? { graceSeconds: graceDefault },
@@ -84,4 +92,5 @@ function loopbackPorts(fields: Fields): LoopbackPorts {
 }
 
 const passesDefault = [0, 2_000, 30_000]
+const lossDefault = 10
 const graceDefault = 6 * 3_600

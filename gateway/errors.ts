@@ -80,7 +80,12 @@ export type PeerFault =
   | 'AUTHENTICATION_LENGTH'
   | 'SERVICE_REFUSED'
   // one-way link and sealed batches
+  | 'DATAGRAM_LENGTH'
+  | 'DATAGRAM_KEY'
+  | 'DATAGRAM_UNAUTHENTIC'
   | 'DATAGRAM_MALFORMED'
+  | 'DATAGRAM_LIMIT'
+  | 'SYMBOL_CONTRADICTS'
   | 'BATCH_MALFORMED'
   | 'BATCH_ROOT'
   | 'BATCH_CHAIN'
@@ -160,7 +165,12 @@ export const answerTo: Record<PeerFault, Answer> = {
   CHALLENGE_REFLECTED: 'close', // whoever sends our challenge back wants us to answer it
   AUTHENTICATION_LENGTH: 'close', // an answer to a challenge that its mechanism cannot have made
   SERVICE_REFUSED: 'close', // an exception-response: the meter answered, but not to what was asked
+  DATAGRAM_LENGTH: 'drop',
+  DATAGRAM_KEY: 'drop',
+  DATAGRAM_UNAUTHENTIC: 'drop',
   DATAGRAM_MALFORMED: 'drop',
+  DATAGRAM_LIMIT: 'drop',
+  SYMBOL_CONTRADICTS: 'drop',
   BATCH_MALFORMED: 'quarantine',
   BATCH_ROOT: 'quarantine',
   BATCH_CHAIN: 'quarantine',

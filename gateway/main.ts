@@ -12,7 +12,7 @@ import { type Control, openControl } from './io/control.ts'
 import { holdFolder } from './io/database.ts'
 import { type Journal, openJournal } from './io/journal.ts'
 import { JournalCorrupt, JournalFailed } from './io/journal-record.ts'
-import { readKek, readPublic, readSecret } from './io/keys.ts'
+import { readKek, readLinkKey, readPublic, readSecret } from './io/keys.ts'
 import { openLedger } from './io/ledger.ts'
 import { openRevocation, type Revocation } from './io/revocation.ts'
 import { openSigner } from './io/signer.ts'
@@ -48,7 +48,8 @@ export async function startGateway(configFile: string, log: Logger): Promise<Gat
   const lock = hold(config.data)
   const journal = openJournal(join(config.data, 'journal'))
   checkLedger(config, journal)
-  await openSigner({ ...config.sealer, crlFile: config.tls.crlFile }) // its faults are the operator's, and told before anyone connects
+  readLinkKey(config.linkKey)
+  await openSigner({ ...config.sealer, crlFile: config.tls.crlFile }) // their faults are the operator's, and told before anyone connects
   const pipeline = new PipelineThread(pipelineOptions(config, zones, journal.durable), log)
   try {
     return await openGateway({ config, zones, log, journal, pipeline, lock })
@@ -259,10 +260,11 @@ function route({ hosts }: Zones): { host: string; from: string } {
 
 function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): PipelineOptions {
   const { port, limits } = conduit(zones, 'oneway')
-  const { passesAfterMs } = config.forward
+  const { passesAfterMs, plannedLossPercent } = config.forward
   return {
     data: config.data,
     kekFile: config.kekFile,
+    linkKey: config.linkKey,
     sealer: { ...config.sealer, crlFile: config.tls.crlFile },
     sealIntervalMs: config.seal.intervalMs,
     forward: {
@@ -271,6 +273,7 @@ function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): 
       symbolOctets: limits.symbolOctets,
       bitsPerSecond: limits.bitsPerSecondMax,
       passesAfterMs,
+      lossShare: plannedLossPercent / 100,
     },
     graceSeconds: config.release.graceSeconds,
     retention: config.retention,

@@ -10,6 +10,7 @@ import type { ConcentratorId } from './model.ts'
 export interface PipelineOptions {
   data: string
   kekFile: string
+  linkKey: { id: number; file: string }
   sealer: { keyFile: string; certificateFile: string; crlFile: string }
   sealIntervalMs: number
   forward: {
@@ -20,6 +21,7 @@ export interface PipelineOptions {
     symbolOctets: number
     bitsPerSecond: number
     passesAfterMs: readonly number[]
+    lossShare: number
   }
   graceSeconds: number
   retention: { replayDays: number; readingDays: number }

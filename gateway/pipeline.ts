@@ -9,7 +9,7 @@ import { intake } from './intake.ts'
 import { type Clock, openClock } from './io/clock.ts'
 import { Forwarder } from './io/forwarder.ts'
 import { JournalReader } from './io/journal-reader.ts'
-import { readKek } from './io/keys.ts'
+import { readKek, readLinkKey } from './io/keys.ts'
 import { openLedger, type SqliteLedger } from './io/ledger.ts'
 import { Releaser } from './io/release.ts'
 import { openSender, type Sender } from './io/sender.ts'
@@ -79,14 +79,13 @@ class Pipeline {
       answer: (id, answer) => this.#send({ kind: 'answer', id, answer }),
       unhandled: ({ stack }) => this.#send({ kind: 'unhandled', stack: stack ?? '' }),
     })
-    const { host, port: to, from, symbolOctets, bitsPerSecond, passesAfterMs } = options.forward
+    const { host, port: to, from, ...forward } = options.forward
     this.#sender = openSender({ host, port: to, from })
     this.#forwarder = new Forwarder({
       outbox: this.#ledger.outbox,
       sender: this.#sender,
-      symbolOctets,
-      bitsPerSecond,
-      passesAfterMs,
+      key: readLinkKey(options.linkKey),
+      ...forward,
     })
     port.on('message', (message: ToPipeline) => this.#tell(message))
   }

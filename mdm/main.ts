@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones } from '#dmz-config/zones.ts'
 import { ConfigError } from '#gateway/errors.ts'
+import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { parseMdmConfig } from './config.ts'
 import { openReceiver } from './receive.ts'
@@ -26,12 +27,14 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
   const drawn = parseZones(read('zonesFile', config.zonesFile))
   const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
   const roots = trusted(config.trustFile)
+  const keys = config.linkKeys.map(readLinkKey)
   const fail = Promise.withResolvers<Error>()
   const receiver = await openReceiver({
     host: addressOf(zones, 'mdm'),
     port: conduit(zones, 'oneway').port,
     data: config.data,
     roots,
+    keys,
     receiveBufferOctets: config.receiveBufferOctets,
     log,
     onFailure: (error) => {
@@ -63,6 +66,15 @@ function trusted(file: string): Uint8Array[] {
     if (!(error instanceof PkiError)) throw error
     throw new ConfigError([`trustFile: ${file}: ${error.message}`])
   }
+}
+
+/** @throws ConfigError; the message holds nothing of the key */
+function readLinkKey({ id, file }: { id: number; file: string }): LinkKey {
+  const text = read('linkKeys', file)
+  const mode = statSync(file).mode & 0o777
+  if ((mode & 0o077) !== 0)
+    throw new ConfigError([`linkKeys: ${file} is open to others (${mode.toString(8)}): chmod 600`])
+  return { id, key: parseLinkKey(`linkKeys: ${file}`, text) }
 }
 
 function read(key: string, file: string): string {

@@ -5,7 +5,8 @@ import type { Logger } from 'pino'
 import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/batch.ts'
 import { ConfigError, PeerError, type PeerFault } from '#gateway/errors.ts'
 import { type Assembled, Assembler } from '#gateway/oneway/assemble.ts'
-import { decodeDatagram } from '#gateway/oneway/datagram.ts'
+import { DatagramReader } from '#gateway/oneway/datagram.ts'
+import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { follows } from '#gateway/oneway/seal.ts'
 import { toNdjson } from './ndjson.ts'
 import { BatchStore } from './store.ts'
@@ -17,6 +18,8 @@ export interface ReceiverOptions {
   data: string
   /** DER */
   roots: readonly Uint8Array[]
+  /** of the datagrams' MACs, each with another id */
+  keys: readonly LinkKey[]
   receiveBufferOctets: number
   log: Logger
   /** what has come whole cannot be stored, or not be kept in quarantine */
@@ -41,6 +44,8 @@ export interface ReceiverStatus {
   readings: number
   /** batches of passes that came again */
   repeated: number
+  /** objects begun that had to make room before they were whole */
+  evicted: number
   /** what was dropped or quarantined, by code */
   refused: Partial<Record<PeerFault, number>>
   /** of each stream: highest sequence, how many are missing below it, and the first hundred ranges of them */
@@ -69,6 +74,7 @@ class UdpReceiver implements Receiver {
   readonly #options: ReceiverOptions
   readonly #socket: Socket
   readonly #store: BatchStore
+  readonly #reader: DatagramReader
   readonly #assembler = new Assembler(assemblerLimits)
   readonly #refused: Partial<Record<PeerFault, number>> = {}
   readonly #counts = { datagrams: 0, delivered: 0, batches: 0, readings: 0, repeated: 0 }
@@ -80,6 +86,7 @@ class UdpReceiver implements Receiver {
   constructor(options: ReceiverOptions) {
     this.#options = options
     this.#store = new BatchStore(options.data)
+    this.#reader = new DatagramReader(options.keys, batchOctetsMax)
     this.#socket = createSocket({ type: isIPv6(options.host) ? 'udp6' : 'udp4' })
     this.#socket.on('message', (octets) => this.#take(octets))
   }
@@ -117,7 +124,8 @@ class UdpReceiver implements Receiver {
       const missing = gaps.reduce((sum, [from, to]) => sum + to - from + 1, 0)
       return { epoch, highest: received.highest, missing, gaps: gaps.slice(0, gapsNamedMax) }
     })
-    return { ...this.#counts, refused: this.#refused, streams, lagMs: this.#lagMs }
+    const { evicted } = this.#assembler
+    return { ...this.#counts, evicted, refused: this.#refused, streams, lagMs: this.#lagMs }
   }
 
   idle(): Promise<void> {
@@ -132,14 +140,17 @@ class UdpReceiver implements Receiver {
   #take(octets: Buffer): void {
     this.#counts.datagrams++
     try {
-      const datagram = decodeDatagram(octets, batchOctetsMax)
+      const datagram = this.#reader.read(octets)
       if (this.#store.received(datagram.epoch).has(datagram.sequence)) {
         if (datagram.symbol === 0) this.#counts.repeated++
         return
       }
       const whole = this.#assembler.take(datagram)
-      if (whole === undefined || this.#pending >= pendingMax) return
-      if (this.#pendingOctets + whole.octets.length > pendingOctetsMax) return
+      if (whole === undefined) return
+      if (this.#pending >= pendingMax || this.#pendingOctets + whole.octets.length > pendingOctetsMax) {
+        this.#assembler.settled(whole)
+        return
+      }
       this.#pending++
       this.#pendingOctets += whole.octets.length
       this.#work = this.#work.then(() => this.#finish(whole)).catch(this.#options.onFailure)
@@ -175,6 +186,7 @@ class UdpReceiver implements Receiver {
         cause: error.cause,
       })
     } finally {
+      this.#assembler.settled(whole)
       this.#pending--
       this.#pendingOctets -= octets.length
     }

@@ -138,7 +138,9 @@ async function credentials(folder: string, pki: Pki): Promise<void> {
     writeFileSync(join(folder, `${name}.key.pem`), privateKeyPem!, { mode: 0o600 })
     writeFileSync(join(folder, `${name}.chain.pem`), chainPem)
   }
-  writeFileSync(join(folder, 'kek'), `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+  for (const name of ['kek', 'link.key']) {
+    writeFileSync(join(folder, name), `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 })
+  }
 }
 
 type Ports = Record<'uplink' | 'oneway' | 'studies', number>
@@ -219,10 +221,17 @@ function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile
     tls: { keyFile: 'tls.key.pem', certificateFile: 'tls.chain.pem', trustFile: rootFile, crlFile },
     sealer: { keyFile: 'sealer.key.pem', certificateFile: 'sealer.chain.pem' },
     kekFile: 'kek',
+    linkKey: { id: 0, file: 'link.key' },
     release: { graceSeconds: Math.min(30 * secondsPerDay, graceWallSeconds * rate) },
     clock: { wallStartMs: Date.now(), startMs: liveStart * 1000, rate },
   })
-  write(layout.mdmConfig, { zonesFile, loopback: { oneway: ports.oneway }, data: layout.mdmData, trustFile: rootFile })
+  write(layout.mdmConfig, {
+    zonesFile,
+    loopback: { oneway: ports.oneway },
+    data: layout.mdmData,
+    trustFile: rootFile,
+    linkKeys: [{ id: 0, file: 'link.key' }],
+  })
   write(layout.studiesConfig, {
     zonesFile,
     loopback: { studies: ports.studies },

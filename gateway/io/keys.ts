@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { ConfigError } from '../errors.ts'
+import { type LinkKey, parseLinkKey } from '../oneway/mac.ts'
 import { kekOctets } from './registry.ts'
 
 /**
@@ -26,6 +27,11 @@ export function readPublic(key: string, file: string): Buffer {
   } catch (error) {
     throw new ConfigError([`${key}: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`])
   }
+}
+
+/** The key of the one-way link's MACs from its file's text. @throws ConfigError; the message holds nothing of it */
+export function readLinkKey({ id, file }: { id: number; file: string }): LinkKey {
+  return { id, key: parseLinkKey('linkKey.file', readSecret('linkKey.file', file).toString('utf8')) }
 }
 
 /** The key-encryption key from its file's text. @throws ConfigError; the message holds nothing of it */

@@ -1,33 +1,30 @@
+import { PeerError } from '../errors.ts'
 import type { Datagram } from './datagram.ts'
-import { symbolCount } from './datagram.ts'
+import { decoderOctets, ObjectDecoder } from './fec/decoder.ts'
 
-/** An object all of whose symbols have come. Nothing about it is believed yet. */
+/** An object that has come whole. Nothing about it is believed yet. */
 export interface Assembled {
   epoch: number
   sequence: number
   octets: Buffer
 }
 
-interface Open {
-  octets: Buffer
-  symbolOctets: number
-  have: Uint8Array
-  missing: number
-}
-
 export interface AssemblerLimits {
   /** objects begun and not complete, the most; the one begun first makes room */
   openMax: number
-  /** octets held for them, the most */
+  /** octets of their symbols, the most */
   octetsMax: number
 }
 
 /**
  * Symbols in any order, repeated or not, into whole objects. Memory is bounded by `limits`; an object that makes room is
- * forgotten, and a later pass of the sender's begins it again.
+ * forgotten, and a later pass of the sender's begins it again. Of an object that is whole nothing more is taken until it is
+ * `settled`: its pass goes on for as many symbols as were not lost.
  */
 export class Assembler {
-  readonly #open = new Map<string, Open>()
+  readonly #open = new Map<string, ObjectDecoder>()
+  readonly #whole = new Map<Assembled, string>()
+  readonly #unsettled = new Set<string>()
   readonly #limits: AssemblerLimits
   #octets = 0
   /** objects that had to make room */
@@ -41,35 +38,47 @@ export class Assembler {
     return this.#open.size
   }
 
-  /** @returns the object that this symbol completes */
-  take(datagram: Datagram): Assembled | undefined {
-    // Its shape is part of the key: a datagram that lies about the length cannot spoil the object of those that do not.
-    const key = `${datagram.epoch}/${datagram.sequence}/${datagram.objectOctets}/${datagram.symbolOctets}`
-    const open = this.#open.get(key) ?? this.#begin(key, datagram)
-    if (open.have[datagram.symbol] === 1) return undefined
-    open.have[datagram.symbol] = 1
-    open.octets.set(datagram.payload, datagram.symbol * open.symbolOctets)
-    open.missing--
-    if (open.missing > 0) return undefined
-    this.#forget(key, open)
-    return { epoch: datagram.epoch, sequence: datagram.sequence, octets: open.octets }
+  /**
+   * @returns the object that this symbol makes whole
+   * @throws PeerError `SYMBOL_CONTRADICTS`: another symbol of this number is held, and stays
+   */
+  take({ epoch, sequence, shape, symbol, payload }: Datagram): Assembled | undefined {
+    // Its shape is part of the key: one that was sent in another shape before cannot spoil it.
+    const { fecId, objectOctets, symbolOctets, symbols, n1 } = shape
+    const key = `${epoch}/${sequence}/${fecId}/${objectOctets}/${symbolOctets}/${symbols}/${n1}`
+    if (this.#unsettled.has(key)) return undefined
+    const decoder = this.#open.get(key) ?? this.#begin(key, new ObjectDecoder(shape))
+    const taken = decoder.take(symbol, payload)
+    if (taken === 'contradicts') throw new PeerError('SYMBOL_CONTRADICTS', `symbol ${symbol} of ${sequence}`)
+    if (taken !== 'whole') return undefined
+    this.#forget(key, decoder)
+    const whole = { epoch, sequence, octets: decoder.object() }
+    this.#whole.set(whole, key)
+    this.#unsettled.add(key)
+    return whole
   }
 
-  #begin(key: string, { objectOctets, symbolOctets }: Datagram): Open {
+  /** Its like may be begun again: for the caller to refuse by its sequence, where it was good. */
+  settled(whole: Assembled): void {
+    const key = this.#whole.get(whole)
+    if (key !== undefined) this.#unsettled.delete(key)
+    this.#whole.delete(whole)
+  }
+
+  #begin(key: string, decoder: ObjectDecoder): ObjectDecoder {
+    const octets = decoderOctets(decoder.shape)
     for (const [oldest, open] of this.#open) {
-      if (this.#open.size < this.#limits.openMax && this.#octets + objectOctets <= this.#limits.octetsMax) break
+      if (this.#open.size < this.#limits.openMax && this.#octets + octets <= this.#limits.octetsMax) break
       this.#forget(oldest, open)
       this.evicted++
     }
-    const missing = symbolCount(objectOctets, symbolOctets)
-    const open = { octets: Buffer.alloc(objectOctets), symbolOctets, have: new Uint8Array(missing), missing }
-    this.#open.set(key, open)
-    this.#octets += objectOctets
-    return open
+    this.#open.set(key, decoder)
+    this.#octets += octets
+    return decoder
   }
 
-  #forget(key: string, open: Open): void {
+  #forget(key: string, decoder: ObjectDecoder): void {
     this.#open.delete(key)
-    this.#octets -= open.octets.length
+    this.#octets -= decoderOctets(decoder.shape)
   }
 }

@@ -1,40 +1,96 @@
 /**
- * When which pass of which batch is due. Nothing comes back over the link, so every batch is sent `passesAfterMs.length`
- * times, apart in time: loss on a one-way link comes in bursts (a stalled receiver), which a second pass outlives.
+ * When which pass of which object is due, and whose symbol goes next. Nothing comes back over the link, so every object is sent
+ * `passesAfterMs.length` times, apart in time: loss on a one-way link comes in bursts (a stalled receiver), which a later pass
+ * outlives. Time is an argument.
  */
 export interface Waiting {
   sequence: number
   sealedAtMs: number
   passesDone: number
+  /** alarms and events */
+  urgent?: boolean
+  /** an operator has asked for it */
+  replay?: boolean
 }
 
-/** @returns when its next pass is due, milliseconds; undefined when all are done */
-export function dueAt({ sealedAtMs, passesDone }: Waiting, passesAfterMs: readonly number[]): number | undefined {
-  const after = passesAfterMs[passesDone]
-  return after === undefined ? undefined : sealedAtMs + after
+/** What goes first goes first. */
+export const classes = ['event', 'reading', 'replay', 'repeat', 'carousel'] as const
+export type Class = (typeof classes)[number]
+
+export function classOf({ passesDone, urgent, replay }: Waiting, passesAfterMs: readonly number[]): Class {
+  if (passesDone === 0) return urgent === true ? 'event' : 'reading'
+  if (replay === true) return 'replay'
+  return passesDone < passesAfterMs.length ? 'repeat' : 'carousel'
 }
 
-/** First passes before repeats, then the oldest first. @returns the one to send now, if any is due */
+function rank(one: Waiting, passesAfterMs: readonly number[]): number {
+  return classes.indexOf(classOf(one, passesAfterMs))
+}
+
+/**
+ * @param carousel objects whose passes are done go round whenever nothing else is due
+ * @returns when its next pass is due, milliseconds; undefined when all are done
+ */
+export function dueAt(one: Waiting, passesAfterMs: readonly number[], carousel = false): number | undefined {
+  const after = passesAfterMs[one.passesDone]
+  if (one.replay === true) return one.sealedAtMs
+  if (after === undefined) return carousel ? one.sealedAtMs + passesAfterMs.at(-1)! : undefined
+  return one.sealedAtMs + after
+}
+
+/**
+ * By class, then the oldest first; on the carousel, what has gone round less often.
+ * @returns the one to send now, if any is due
+ */
 export function nextDue<T extends Waiting>(
   waiting: Iterable<T>,
   nowMs: number,
   passesAfterMs: readonly number[],
+  carousel = false,
 ): T | undefined {
   let best: T | undefined
   for (const one of waiting) {
-    const due = dueAt(one, passesAfterMs)
+    const due = dueAt(one, passesAfterMs, carousel)
     if (due === undefined || due > nowMs) continue
-    if (best === undefined || rank(one) < rank(best) || (rank(one) === rank(best) && one.sequence < best.sequence))
-      best = one
+    if (best === undefined || goesBefore(one, best, passesAfterMs)) best = one
   }
   return best
 }
 
-function rank({ passesDone }: Waiting): number {
-  return passesDone === 0 ? 0 : 1
+function goesBefore(one: Waiting, other: Waiting, passesAfterMs: readonly number[]): boolean {
+  const [mine, its] = [rank(one, passesAfterMs), rank(other, passesAfterMs)]
+  if (mine !== its) return mine < its
+  const round = classes[mine] === 'carousel' ? one.passesDone - other.passesDone : 0
+  return round !== 0 ? round < 0 : one.sequence < other.sequence
 }
 
-/** A token bucket over octets; time is an argument. */
+/** Objects of which symbols go by turns, the least where as many are due: a burst of loss is shared between them. */
+export const interleaved = 2
+
+/** An object of which a pass is being sent. */
+export interface Lane {
+  batch: Waiting
+  /** datagrams that had left, of all lanes, when its last one left */
+  servedAt: number
+}
+
+/** Whether a pass may begin beside those that are under way: two of its class or a better one are enough. */
+export function mayBegin(lanes: readonly Lane[], candidate: Waiting, passesAfterMs: readonly number[]): boolean {
+  const limit = rank(candidate, passesAfterMs)
+  return lanes.filter(({ batch }) => rank(batch, passesAfterMs) <= limit).length < interleaved
+}
+
+/** Of the best class under way the one that has waited longest; the others stand still meanwhile. */
+export function nextLane<T extends Lane>(lanes: readonly T[], passesAfterMs: readonly number[]): T | undefined {
+  let best: T | undefined
+  for (const lane of lanes) {
+    const [mine, its] = [rank(lane.batch, passesAfterMs), best === undefined ? 0 : rank(best.batch, passesAfterMs)]
+    if (best === undefined || mine < its || (mine === its && lane.servedAt < best.servedAt)) best = lane
+  }
+  return best
+}
+
+/** A token bucket over octets. */
 export class Pace {
   readonly #octetsPerMs: number
   readonly #burstOctets: number

@@ -84,6 +84,7 @@ function configure(): { folder: string; config: string } {
     tls: named('keyFile', 'certificateFile', 'trustFile', 'crlFile'),
     sealer: named('keyFile', 'certificateFile'),
     kekFile: 'kek',
+    linkKey: { id: 0, file: 'link.key' },
   }
   writeFileSync(config, JSON.stringify(text))
   return { folder, config }
@@ -129,6 +130,7 @@ describe('a wrong configuration', () => {
       'tls.keyfile',
       'sealer',
       'kekFile',
+      'linkKey',
       'seal.intervalMs',
       'surplus',
     ])

@@ -23,6 +23,7 @@ afterAll(() => pki.close())
 function folderWith(changes: object = {}): string {
   const folder = tempFolder()
   writeFileSync(join(folder, 'kek'), '5a'.repeat(32), { mode: 0o600 })
+  writeFileSync(join(folder, 'link.key'), 'a5'.repeat(32), { mode: 0o600 })
   const config = {
     zonesFile: join(project, 'dmz-config', 'zones.json'),
     loopback: { uplink: 0, oneway: 9 },
@@ -35,6 +36,7 @@ function folderWith(changes: object = {}): string {
     },
     sealer: { keyFile: sealer!.keyFile, certificateFile: sealer!.certificateFile },
     kekFile: 'kek',
+    linkKey: { id: 0, file: 'link.key' },
     ...changes,
   }
   writeFileSync(join(folder, 'gateway.json'), JSON.stringify(config))
@@ -73,6 +75,18 @@ describe('a gateway that cannot start says why, and ends', () => {
     const { status, stderr } = start(folder)
     expect(stderr).toContain(names)
     expect(status).toBe(78)
+  })
+
+  test.for([
+    ['others may read', '5a'.repeat(32), 0o640],
+    ['is too short', '5a'.repeat(31), 0o600],
+  ] as const)('with a key of the link that %s: exit 78', ([, text, mode]) => {
+    const folder = folderWith()
+    writeFileSync(join(folder, 'link.key'), text)
+    chmodSync(join(folder, 'link.key'), mode)
+    const { status, stderr } = start(folder)
+    expect({ status, stderr }).toMatchObject({ status: 78, stderr: expect.stringContaining('linkKey.file') })
+    expect(stderr).not.toContain(text)
   })
 
   test('with a key-encryption key that others may read: exit 78', () => {

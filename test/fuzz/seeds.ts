@@ -7,7 +7,6 @@ import { encodeDownlink } from '#gateway/codec/downlink.ts'
 import { parseObis } from '#gateway/codec/obis.ts'
 import { encodeUplink } from '#gateway/codec/uplink.ts'
 import { concentratorId, parseSystemTitle, type SystemTitle } from '#gateway/model.ts'
-import { encodeDatagram } from '#gateway/oneway/datagram.ts'
 import { nextHeader } from '#gateway/oneway/seal.ts'
 import { protect } from '#simulator/protect.ts'
 import { profilePush } from '#simulator/push.ts'
@@ -29,6 +28,7 @@ import {
   u32,
   unit,
 } from '#test/gateway/readings/build.ts'
+import { datagramsOf } from '#test/support/datagrams.ts'
 
 export const meter: SystemTitle = parseSystemTitle('414d490000000001')
 export const ek: KeyObject = createSecretKey(new Uint8Array(16).fill(1))
@@ -223,8 +223,8 @@ export const batches: readonly Uint8Array[] = [
 ]
 
 const object = new Uint8Array(100).map((_, i) => i)
-export const datagrams: readonly Uint8Array[] = [0, 1, 2, 3].map((symbol) =>
-  encodeDatagram(object, { epoch: 9, sequence: 5, symbolOctets: 32, symbol }),
+export const datagrams: readonly Uint8Array[] = [0, 0.1].flatMap((lossShare) =>
+  datagramsOf(object, { epoch: 9, sequence: 5, symbolOctets: 32, lossShare }),
 )
 
 export const downlinks: readonly Uint8Array[] = (['apdu', 'wrapper'] as const).map((framing) =>

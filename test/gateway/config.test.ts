@@ -8,6 +8,7 @@ const good = {
   tls: { keyFile: 'k', certificateFile: 'c', trustFile: 't', crlFile: 'r' },
   sealer: { keyFile: 'sk', certificateFile: 'sc' },
   kekFile: '/etc/kek',
+  linkKey: { id: 3, file: 'link.key' },
 }
 const parse = (config: unknown) => parseGatewayConfig(JSON.stringify(config), '/srv/ami')
 function faults(config: unknown): readonly string[] {
@@ -28,10 +29,11 @@ describe('the configuration of a gateway', () => {
       tls: { keyFile: '/srv/ami/k', certificateFile: '/srv/ami/c', trustFile: '/srv/ami/t', crlFile: '/srv/ami/r' },
       sealer: { keyFile: '/srv/ami/sk', certificateFile: '/srv/ami/sc' },
       kekFile: '/etc/kek',
+      linkKey: { id: 3, file: '/srv/ami/link.key' },
       loopback: undefined,
       clock: undefined,
       seal: { intervalMs: 1_000 },
-      forward: { passesAfterMs: [0, 2_000, 30_000] },
+      forward: { passesAfterMs: [0, 2_000, 30_000], plannedLossPercent: 10 },
       release: { graceSeconds: 21_600 },
       retention: { replayDays: 30, readingDays: 45 },
     })
@@ -42,16 +44,19 @@ describe('the configuration of a gateway', () => {
     const { kekFile: _, ...less } = good
     const bad = {
       ...less,
+      linkKey: { id: 16, file: 'link.key' },
       secret: 'x',
       tls: { ...good.tls, key: 'y' },
       seal: { intervalMs: 9 },
-      forward: { passesAfterMs: [] },
+      forward: { passesAfterMs: [], plannedLossPercent: 51 },
     }
     expect(faults(bad)).toEqual([
       expect.stringContaining('tls.key:'),
       expect.stringContaining('kekFile:'),
+      expect.stringContaining('linkKey.id:'),
       expect.stringContaining('seal.intervalMs:'),
       expect.stringContaining('forward.passesAfterMs:'),
+      expect.stringContaining('forward.plannedLossPercent:'),
       expect.stringContaining('secret:'),
     ])
   })

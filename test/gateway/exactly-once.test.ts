@@ -5,13 +5,14 @@ import { parseEnlisted } from '#gateway/io/enlisted.ts'
 import type { Journaled } from '#gateway/io/journal-record.ts'
 import type { SqliteLedger } from '#gateway/io/ledger.ts'
 import { Assembler } from '#gateway/oneway/assemble.ts'
-import { decodeDatagram, encodeDatagram, symbolCount } from '#gateway/oneway/datagram.ts'
+import type { Datagram } from '#gateway/oneway/datagram.ts'
 import { Received } from '#gateway/oneway/gaps.ts'
 import { headerDigest, nextHeader, type OpenedBatch, openBatch } from '#gateway/oneway/seal.ts'
 import { makeFleet } from '#simulator/fleet.ts'
 import { registryLine } from '#simulator/prepare.ts'
 import { random } from '#simulator/random.ts'
 import { sealOf } from '#simulator/seal.ts'
+import { datagramsOf, readDatagram } from '#test/support/datagrams.ts'
 import { ledgerIn } from '#test/support/ledger.ts'
 import { frame, journaled, later, monday, plainPush, uplink } from '#test/support/meters.ts'
 import { tempFolder } from '#test/support/temp.ts'
@@ -135,19 +136,19 @@ class World {
   /** A pass of every batch, over a line that loses, repeats and reorders. */
   forward(lossShare: number): void {
     const datagrams = [...this.#passes].flatMap(([sequence, octets]) =>
-      Array.from({ length: symbolCount(octets.length, 64) }, (_, symbol) =>
-        encodeDatagram(octets, { epoch: 1, sequence, symbolOctets: 64, symbol }),
-      ),
+      datagramsOf(octets, { epoch: 1, sequence, symbolOctets: 64, lossShare: 0.05 }),
     )
     const sent = datagrams.flatMap((one) => (this.#chance(lossShare) ? [] : this.#chance(0.1) ? [one, one] : [one]))
     if (this.#chance(0.5)) sent.reverse()
-    for (const one of sent) this.#hear(decodeDatagram(one, 1_000_000))
+    for (const one of sent) this.#hear(readDatagram(one))
   }
 
-  #hear(datagram: ReturnType<typeof decodeDatagram>): void {
+  #hear(datagram: Datagram): void {
     if (this.#received.has(datagram.sequence)) return
     const whole = this.#assembler.take(datagram)
-    if (whole === undefined || !this.#received.add(whole.sequence)) return
+    if (whole === undefined) return
+    this.#assembler.settled(whole)
+    if (!this.#received.add(whole.sequence)) return
     const opened = openBatch(whole.octets)
     this.chain[whole.sequence - 1] = opened
     for (const { meter: of, ends, values, revisions } of opened.series) {

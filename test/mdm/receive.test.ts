@@ -5,10 +5,10 @@ import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { encodeSealedBatch } from '#gateway/codec/batch.ts'
 import { ConfigError } from '#gateway/errors.ts'
-import { encodeDatagram, symbolCount } from '#gateway/oneway/datagram.ts'
 import { openReceiver, type Receiver } from '#mdm/receive.ts'
 import { certificatesFromPem } from '#pki/verify.ts'
 import { Chain, type Sealed, sealerOf, seriesOf } from '#test/support/batches.ts'
+import { linkKey, datagramsOf as passOf } from '#test/support/datagrams.ts'
 import { meter, monday } from '#test/support/meters.ts'
 import { throwawayPki, type WithForeign } from '#test/support/pki.ts'
 import { tempFolder } from '#test/support/temp.ts'
@@ -42,6 +42,7 @@ async function lab(data = tempFolder()): Promise<Lab> {
     port: 0,
     data,
     roots,
+    keys: [linkKey],
     receiveBufferOctets: 100_000,
     log: pino({ level: 'silent' }),
     onFailure: (error) => failures.push(error),
@@ -85,9 +86,7 @@ function datagramsOf(
   of = epoch,
   symbolOctets = 300,
 ): Buffer[] {
-  return Array.from({ length: symbolCount(octets.length, symbolOctets) }, (_, symbol) =>
-    encodeDatagram(octets, { epoch: of, sequence, symbolOctets, symbol }),
-  )
+  return passOf(octets, { epoch: of, sequence, symbolOctets })
 }
 
 const stream = (data: string, of = epoch): string => join(data, String(of).padStart(10, '0'))
@@ -112,6 +111,25 @@ describe('the receiver', () => {
     expect(readFileSync(join(stream(data), 'batches', '000000000', '000000000001.batch'))).toEqual(
       Buffer.from(sealed.octets),
     )
+  })
+
+  test('takes a batch of which a pass lost what its repair symbols make good, and ignores the rest of the pass', async () => {
+    const { receiver, send } = await lab()
+    const { octets } = await fresh().next([seriesOf(1, 96), seriesOf(2, 96)])
+    const all = passOf(octets, { epoch, sequence: 1, symbolOctets: 300, lossShare: 0.1 })
+    const source = Math.ceil(octets.length / 300)
+    expect(all.length).toBeGreaterThan(source + 5)
+    await send(all.slice(4))
+    expect(receiver.status()).toMatchObject({ batches: 1, readings: 192, refused: {} })
+  })
+
+  test('counts a symbol that disagrees with the one that it holds, and keeps that one', async () => {
+    const { receiver, send } = await lab()
+    const good = await fresh().next([seriesOf(1, 96)])
+    const [first, ...rest] = datagramsOf(good) as [Buffer, ...Buffer[]]
+    const [other] = datagramsOf({ ...good, octets: Buffer.alloc(good.octets.length) })
+    await send([first, other!, ...rest])
+    expect(receiver.status()).toMatchObject({ batches: 1, refused: { SYMBOL_CONTRADICTS: 1 } })
   })
 
   test('counts a batch once that becomes whole again while it is being verified', async () => {
@@ -253,13 +271,16 @@ describe('the receiver', () => {
     const { receiver, send } = await lab()
     const good = await fresh().next([seriesOf(1)])
     const [first] = datagramsOf(good) as [Buffer]
-    const named = Array.from({ length: 200 }, (_, n) => {
-      const forged = Buffer.from(first)
-      forged.writeUInt32BE(1_000 + n, 8)
-      return forged
+    const named = Array.from({ length: 200 }, (_, n) => datagramsOf(good, 1_000 + n)[0]!)
+    const forged = Buffer.from(first)
+    forged[70]! ^= 1
+    const [foreign] = passOf(good.octets, { epoch, sequence: 1, symbolOctets: 300, key: { ...linkKey, id: 6 } })
+    await send([Buffer.alloc(0), Buffer.of(1, 2, 3), first.subarray(0, 50), forged, foreign!, ...named])
+    await send(datagramsOf(good))
+    expect(receiver.status()).toMatchObject({
+      batches: 1,
+      refused: { DATAGRAM_LENGTH: 3, DATAGRAM_UNAUTHENTIC: 1, DATAGRAM_KEY: 1 },
     })
-    await send([Buffer.alloc(0), Buffer.of(1, 2, 3), first.subarray(0, 50), ...named, ...datagramsOf(good)])
-    expect(receiver.status()).toMatchObject({ batches: 1, refused: { DATAGRAM_MALFORMED: 3 } })
     expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [] }])
   })
 
@@ -331,6 +352,7 @@ describe('the receiver', () => {
       host: '127.0.0.1',
       data: tempFolder(),
       roots: [],
+      keys: [],
       receiveBufferOctets: 65_536,
       log,
       onFailure: () => {},

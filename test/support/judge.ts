@@ -7,12 +7,22 @@ export interface Judge {
 }
 
 function seek(program: string, ...asking: string[]): Judge {
-  const here = spawnSync(program, asking).error === undefined
+  return judged(program, spawnSync(program, asking).error === undefined)
+}
+
+/** Debian's own Python has Debian's packages, whatever else is first in the path. */
+function seekModule(module: string): Judge {
+  return judged(module, spawnSync('/usr/bin/python3', ['-c', `import ${module}`]).status === 0)
+}
+
+function judged(program: string, here: boolean): Judge {
   if (!here && process.env.CI !== undefined) throw new Error(`${program} is not installed, and CI needs it`)
   return { here, note: here ? '' : ` (skipped: ${program} is not installed)` }
 }
 
-export const judge: { openssl: Judge; mosquitto: Judge } = {
+export const judge: { openssl: Judge; mosquitto: Judge; tshark: Judge; zfec: Judge } = {
   openssl: seek('openssl', 'version'),
   mosquitto: seek('mosquitto_pub', '--help'),
+  tshark: seek('tshark', '--version'),
+  zfec: seekModule('zfec'),
 }

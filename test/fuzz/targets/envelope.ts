@@ -2,8 +2,12 @@ import { decodeHeader, decodeSealedBatch, decodeSeries, encodeSealedBatch } from
 import { decodeDownlink, encodeDownlink } from '#gateway/codec/downlink.ts'
 import { decodeUplink, encodeUplink } from '#gateway/codec/uplink.ts'
 import { PeerError } from '#gateway/errors.ts'
-import { datagramHeaderOctets, decodeDatagram } from '#gateway/oneway/datagram.ts'
+import { macAt } from '#gateway/oneway/datagram.ts'
+import { blockOctetsMax, payloadOctets } from '#gateway/oneway/fec/block.ts'
+import { decoderOctets } from '#gateway/oneway/fec/decoder.ts'
+import { sealMac } from '#gateway/oneway/mac.ts'
 import { openBatch } from '#gateway/oneway/seal.ts'
+import { linkKey, readDatagram } from '#test/support/datagrams.ts'
 import { batches, batchOf, datagrams, downlinks, uplinks } from '../seeds.ts'
 import { Broken, type Target } from '../target.ts'
 import { isPeerFault, stable } from './dlms.ts'
@@ -60,19 +64,27 @@ function readingsOf(leaf: Uint8Array): number {
   }
 }
 
-const objectOctetsMax = 1_048_576
-
+/** Almost every mutant dies at the MAC; those within the form get a new one, and reach what is behind. */
 export const datagramTarget: Target = {
   name: 'datagram',
   octetsMax: 512,
   seeds: () => datagrams,
   run: (octets) => {
-    const { payload, symbol, symbolOctets, objectOctets } = decodeDatagram(Buffer.from(octets), objectOctetsMax)
-    if (symbol * symbolOctets + payload.length > objectOctets) throw new Broken('a symbol beyond its object')
-    if (payload.length !== octets.length - datagramHeaderOctets) throw new Broken('octets lost')
-    return symbol === 0 ? 'first' : 'later'
+    const before = Buffer.from(octets)
+    const { payload, symbol, shape } = readDatagram(before)
+    if (Buffer.compare(before, octets) !== 0) throw new Broken('the datagram was changed')
+    if (symbol >= shape.symbols || payload.length !== payloadOctets(shape, symbol))
+      throw new Broken('a symbol beyond its object')
+    if (decoderOctets(shape) > blockOctetsMax) throw new Broken('an object too large to be held')
+    return `${shape.fecId} ${symbol * shape.symbolOctets < shape.objectOctets ? 'source' : 'repair'}`
   },
   isFault: isPeerFault,
+  structured: (octets, mutator) => {
+    const changed = Buffer.from(mutator.octets(octets))
+    changed[macAt - 2] = (linkKey.id << 4) | (changed[macAt - 2]! & 15)
+    sealMac(changed, macAt, linkKey.key)
+    return changed
+  },
 }
 
 export const downlinkTarget: Target = {

@@ -4,7 +4,7 @@ import { Forwarder } from '#gateway/io/forwarder.ts'
 import type { SqliteLedger } from '#gateway/io/ledger.ts'
 import { openSender, type Sender, sendingMax } from '#gateway/io/sender.ts'
 import { Assembler } from '#gateway/oneway/assemble.ts'
-import { decodeDatagram } from '#gateway/oneway/datagram.ts'
+import { linkKey, readDatagram } from '#test/support/datagrams.ts'
 import { ledgerIn } from '#test/support/ledger.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
@@ -30,8 +30,10 @@ class Line implements Sender {
   passes(): [sequence: number, at: number][] {
     const assembler = new Assembler({ openMax: 100, octetsMax: 1e9 })
     return this.datagrams.flatMap(({ at, octets }): [number, number][] => {
-      const whole = assembler.take(decodeDatagram(octets, 1e7))
-      return whole === undefined ? [] : [[whole.sequence, at]]
+      const whole = assembler.take(readDatagram(octets))
+      if (whole === undefined) return []
+      assembler.settled(whole) // so that the next pass makes it whole once more
+      return [[whole.sequence, at]]
     })
   }
 }
@@ -55,11 +57,13 @@ function seal(sequence: number, octets = 5_000): { sequence: number; sealedAtMs:
   return { sequence, sealedAtMs, passesDone: 0 }
 }
 
-function forwarder(line: Sender, more: { bitsPerSecond?: number } = {}): Forwarder {
+function forwarder(line: Sender, more: { bitsPerSecond?: number; lossShare?: number } = {}): Forwarder {
   return new Forwarder({
     outbox: ledger.outbox,
     sender: line,
+    key: linkKey,
     symbolOctets: 1_000,
+    lossShare: 0,
     bitsPerSecond: 100_000_000,
     passesAfterMs,
     ...more,
@@ -97,6 +101,46 @@ describe('the forwarder', () => {
     expect(second.waiting).toBe(0)
   })
 
+  test('sends two batches by turns, and a third when one of them is through', () => {
+    const line = new Line()
+    const forwards = forwarder(line)
+    for (let n = 1; n <= 3; n++) forwards.add(seal(n))
+    vi.advanceTimersByTime(100)
+    const sequences = line.datagrams.map(({ octets }) => readDatagram(octets).sequence)
+    expect(sequences).toEqual([1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 3, 3, 3, 3, 3])
+    forwards.close()
+  })
+
+  test('an urgent batch overtakes those that are under way', () => {
+    const line = new Line()
+    const forwards = forwarder(line, { bitsPerSecond: 8_000_000 })
+    for (let n = 1; n <= 2; n++) forwards.add(seal(n, 400_000))
+    vi.advanceTimersByTime(200)
+    forwards.add({ ...seal(3, 20_000), urgent: true })
+    vi.advanceTimersByTime(30)
+    expect(line.passes().map(([sequence]) => sequence)).toEqual([3])
+    vi.advanceTimersByTime(1_000)
+    expect(line.passes().map(([sequence]) => sequence)).toEqual([3, 1, 2])
+    forwards.close()
+  })
+
+  test('each pass has repair symbols of its own, and two halves of passes make a batch', () => {
+    const line = new Line()
+    const forwards = forwarder(line, { lossShare: 0.1 })
+    forwards.add(seal(1, 10_000))
+    vi.advanceTimersByTime(40_000)
+    const passes = [1_000_000, 1_002_000, 1_030_000].map((from) =>
+      line.datagrams.filter(({ at }) => at >= from && at < from + 1_000).map(({ octets }) => readDatagram(octets)),
+    )
+    expect(passes.map((pass) => pass.length)).toEqual([24, 24, 24]) // 10 symbols and 140 %
+    const repair = passes.flatMap((pass) => pass.map(({ symbol }) => symbol).filter((symbol) => symbol >= 10))
+    expect(new Set(repair).size).toBe(3 * 14)
+    const assembler = new Assembler({ openMax: 1, octetsMax: 1e6 })
+    const half = [...passes[0]!.slice(5, 10), ...passes[1]!.slice(10, 15)]
+    expect(half.map((one) => assembler.take(one)).at(-1)?.octets).toEqual(Buffer.alloc(10_000, 1))
+    forwards.close()
+  })
+
   test('never sends faster than its pace and one burst', () => {
     const line = new Line()
     const forwards = forwarder(line, { bitsPerSecond: 8_000_000 }) // a megabyte a second
@@ -131,7 +175,7 @@ describe('the forwarder', () => {
     const drained = forwards.drain()
     vi.advanceTimersByTime(1_000)
     await drained
-    expect(line.passes().map(([sequence]) => sequence)).toEqual([1, 2, 3, 1, 1, 2, 2, 3, 3])
+    expect(line.passes().map(([sequence]) => sequence)).toEqual([1, 2, 3, 1, 2, 1, 2, 3, 3])
     expect(vi.getTimerCount()).toBe(0)
     await expect(forwards.drain()).resolves.toBeUndefined()
   })

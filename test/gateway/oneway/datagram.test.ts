@@ -1,44 +1,47 @@
+import { createHmac, createSecretKey } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { PeerError } from '#gateway/errors.ts'
-import { Assembler } from '#gateway/oneway/assemble.ts'
-import {
-  type Datagram,
-  datagramHeaderOctets,
-  decodeDatagram,
-  encodeDatagram,
-  symbolCount,
-  symbolOctetsMax,
-} from '#gateway/oneway/datagram.ts'
+import { datagramHeaderOctets } from '#dmz-config/zones.ts'
+import { PeerError, type PeerFault } from '#gateway/errors.ts'
+import { DatagramReader, DatagramWriter, datagramOctetsMax, headerOctetsMax, macAt } from '#gateway/oneway/datagram.ts'
+import type { ObjectShape } from '#gateway/oneway/fec/block.ts'
+import { symbolOctetsMax } from '#gateway/oneway/fti.ts'
+import { type LinkKey, sealMac } from '#gateway/oneway/mac.ts'
+import { datagramsOf, linkKey, readDatagram } from '#test/support/datagrams.ts'
 
-const objectOctetsMax = 8_388_608
 const epoch = 0x01020304
 const sequence = 0x05_0607_0809
+const noCode: ObjectShape = { fecId: 0, objectOctets: 2_500, symbolOctets: 1_000, symbols: 3, n1: 0 }
+const reedSolomon: ObjectShape = { fecId: 5, objectOctets: 2_500, symbolOctets: 1_000, symbols: 9, n1: 0 }
+const ldpc: ObjectShape = { fecId: 3, objectOctets: 0x3456 * 100 - 1, symbolOctets: 100, symbols: 0x789a, n1: 7 }
 
-function datagrams(object: Uint8Array, symbolOctets: number, stream = { epoch, sequence }): Buffer[] {
-  return Array.from({ length: symbolCount(object.length, symbolOctets) }, (_, symbol) =>
-    encodeDatagram(object, { ...stream, symbolOctets, symbol }),
-  )
+function datagram(shape: ObjectShape, symbol: number, payload: Uint8Array, key: LinkKey = linkKey): Buffer {
+  const writer = new DatagramWriter({ key, epoch, slots: 1, symbolOctets: shape.symbolOctets })
+  return writer.write({ sequence, shape, symbol, payload })
 }
 
-const decode = (octets: Buffer): Datagram => decodeDatagram(octets, objectOctetsMax)
-
-/** @returns undefined where it is refused */
-function taken(octets: Buffer): Datagram | undefined {
+function faultOf(octets: Buffer, reader = { read: readDatagram }): PeerFault | undefined {
   try {
-    return decode(octets)
+    reader.read(octets)
+    return undefined
   } catch (error) {
-    if (error instanceof PeerError && error.code === 'DATAGRAM_MALFORMED') return undefined
+    if (error instanceof PeerError) return error.code
     throw error
   }
 }
 
-describe('a datagram', () => {
-  const object = Buffer.from(Array.from({ length: 2_500 }, (_, i) => i % 251))
-  const [, second, third] = datagrams(object, 1_000) as [Buffer, Buffer, Buffer]
+/** With these octets changed, and the MAC made right again. */
+function changed(octets: Buffer, at: number, ...values: number[]): Buffer {
+  const other = Buffer.from(octets)
+  other.set(values, at)
+  sealMac(other, macAt, linkKey.key)
+  return other
+}
 
-  test('has the fields of RFC 5651, RFC 5775 and RFC 5445 where they belong', () => {
-    const bits = [...second.subarray(0, 2)].map((octet) => octet.toString(2).padStart(8, '0')).join('')
+describe('a datagram', () => {
+  test('has the LCT header of RFC 5651 and the EXT_AUTH of RFC 6584 where they belong', () => {
+    const octets = datagram(noCode, 1, Buffer.alloc(1_000, 7))
+    const bits = [...octets.subarray(0, 2)].map((octet) => octet.toString(2).padStart(8, '0')).join('')
     expect({
       version: bits.slice(0, 4),
       congestion: bits.slice(4, 6), // C=0: 32 bits of it
@@ -58,149 +61,118 @@ describe('a datagram', () => {
       reserved: '00',
       closing: '00',
     })
-    const headerWords = second[2]!
-    expect(headerWords * 4).toBe(4 + 4 + 4 + 8 + 16) // fixed, CCI, TSI, TOI, EXT_FTI: not the FEC payload id
-    expect(second[3]).toBe(0) // codepoint: FEC encoding id 0
-    expect(second.subarray(4, 8).toString('hex')).toBe('00000000')
-    expect(second.subarray(8, 12).toString('hex')).toBe('01020304')
-    expect(second.subarray(12, 20).toString('hex')).toBe('0000000506070809')
-    expect([second[20], second[21]]).toEqual([64, 4]) // HET, HEL in words
-    expect(second.readUIntBE(22, 6)).toBe(2_500)
-    expect(second.subarray(28, 30).toString('hex')).toBe('0000')
-    expect(second.readUInt16BE(30)).toBe(1_000)
-    expect(second.readUInt32BE(32)).toBe(3)
-    expect(second.subarray(headerWords * 4, headerWords * 4 + 4).toString('hex')).toBe('00000001') // SBN, ESI
-    expect(second.subarray(40)).toEqual(object.subarray(1_000, 2_000))
-    expect(third.subarray(40)).toEqual(object.subarray(2_000))
+    expect(octets[2]! * 4).toBe(4 + 4 + 4 + 8 + 20 + 16) // fixed, CCI, TSI, TOI, EXT_AUTH, EXT_FTI: not the FEC payload id
+    expect(octets.subarray(4, 8).toString('hex')).toBe('00000000')
+    expect(octets.subarray(8, 20).toString('hex')).toBe('010203040000000506070809')
+    expect(octets.subarray(20, 24).toString('hex')).toBe('01055000') // HET, HEL, ASID 5
+    const zeroed = Buffer.from(octets).fill(0, 24, 40)
+    expect(octets.subarray(24, 40)).toEqual(createHmac('sha256', linkKey.key).update(zeroed).digest().subarray(0, 16))
   })
 
-  test('comes back from its own octets', () => {
-    expect(decode(third)).toEqual({
-      epoch,
-      sequence,
-      objectOctets: 2_500,
-      symbolOctets: 1_000,
-      symbol: 2,
-      payload: object.subarray(2_000),
-    })
+  const long = Buffer.alloc(1_000, 7)
+  test.for([
+    [noCode, 1, long, '40040000000009c4000003e800000003', '00000001'],
+    [reedSolomon, 8, long, '40030000000009c403e80309', '00000008'],
+    [ldpc, 0x7899, Buffer.alloc(100), '4004000000147197006481034560789a', '00007899'],
+  ] as const)('of FEC encoding id $0.fecId has its EXT_FTI and payload id', ([shape, symbol, payload, fti, id]) => {
+    const octets = datagram(shape, symbol, payload)
+    const end = 40 + fti.length / 2
+    expect(octets[3]).toBe(shape.fecId)
+    expect(octets[2]! * 4).toBe(end)
+    expect(octets.subarray(40, end).toString('hex')).toBe(fti)
+    expect(octets.subarray(end, end + 4).toString('hex')).toBe(id)
+    expect(octets.subarray(end + 4)).toEqual(Buffer.from(payload))
+    expect(readDatagram(octets)).toEqual({ epoch, sequence, shape, symbol, payload: Buffer.from(payload) })
   })
 
-  test('with any header bit flipped is refused, or is another place', () => {
-    const place = ({ epoch, sequence, objectOctets, symbolOctets, symbol }: Datagram): string =>
-      [epoch, sequence, objectOctets, symbolOctets, symbol].join()
-    for (let bit = 0; bit < datagramHeaderOctets * 8; bit++) {
-      const changed = Buffer.from(second)
-      changed[bit >> 3]! ^= 0x80 >> (bit & 7)
-      const other = taken(changed)
-      if (other !== undefined) expect(place(other)).not.toBe(place(decode(second)))
+  test('any single bit flipped is refused for its MAC or its key, and nothing else of it is looked at', () => {
+    const octets = datagram(reedSolomon, 2, Buffer.alloc(500, 9))
+    const codes = new Set<PeerFault | undefined>()
+    for (let bit = 0; bit < octets.length * 8; bit++) {
+      const other = Buffer.from(octets)
+      other[bit >> 3]! ^= 0x80 >> (bit & 7)
+      codes.add(faultOf(other))
     }
+    expect(codes).toEqual(new Set(['DATAGRAM_UNAUTHENTIC', 'DATAGRAM_KEY']))
   })
 
-  test('one octet shorter or longer is refused', () => {
-    expect(taken(second.subarray(0, -1))).toBeUndefined()
-    expect(taken(Buffer.concat([second, Buffer.of(0)]))).toBeUndefined()
-    expect(taken(second.subarray(0, 39))).toBeUndefined()
-    expect(taken(Buffer.alloc(0))).toBeUndefined()
+  test('is read where one of several keys holds, and not with the right key under another id', () => {
+    const [old, young]: LinkKey[] = [linkKey, { id: 6, key: createSecretKey(Buffer.alloc(32, 1)) }]
+    const both = new DatagramReader([old!, young!], 1e6)
+    const sent = [old!, young!].map((key) => datagram(reedSolomon, 0, long, key))
+    expect(sent.map((octets) => faultOf(octets, both))).toEqual([undefined, undefined])
+    const later = new DatagramReader([young!], 1e6)
+    expect(sent.map((octets) => faultOf(octets, later))).toEqual(['DATAGRAM_KEY', undefined])
+    const mistaken = new DatagramReader([{ ...old!, id: 6 }], 1e6)
+    expect(sent.map((octets) => faultOf(octets, mistaken))).toEqual(['DATAGRAM_KEY', 'DATAGRAM_UNAUTHENTIC'])
   })
 
-  test('of an object beyond the limit is refused before anything is kept', () => {
-    const [first] = datagrams(Buffer.alloc(101), 50) as [Buffer]
-    expect(() => decodeDatagram(first, 100)).toThrow(expect.objectContaining({ code: 'DATAGRAM_MALFORMED' }))
-    expect(decodeDatagram(first, 101).objectOctets).toBe(101)
+  const rs = datagram(reedSolomon, 3, long)
+  const large = Buffer.from(datagram(ldpc, 3, Buffer.alloc(100)))
+  test.for<[string, Buffer, PeerFault]>([
+    ['another version', changed(rs, 0, 0x20), 'DATAGRAM_MALFORMED'],
+    ['another header length', changed(rs, 2, 14), 'DATAGRAM_MALFORMED'],
+    ['an unknown codepoint', changed(rs, 3, 6), 'DATAGRAM_MALFORMED'],
+    ['congestion control information', changed(rs, 7, 1), 'DATAGRAM_MALFORMED'],
+    ['sequence 0', changed(rs, 12, 0, 0, 0, 0, 0, 0, 0, 0), 'DATAGRAM_MALFORMED'],
+    ['a sequence beyond 2^53', changed(rs, 12, 0, 32, 0, 0), 'DATAGRAM_MALFORMED'],
+    ['another extension for EXT_AUTH', changed(rs, 20, 2), 'DATAGRAM_MALFORMED'],
+    ['reserved bits of EXT_AUTH', changed(rs, 23, 1), 'DATAGRAM_MALFORMED'],
+    ['another extension for EXT_FTI', changed(rs, 40, 65), 'DATAGRAM_MALFORMED'],
+    ['another length of EXT_FTI', changed(rs, 41, 4), 'DATAGRAM_MALFORMED'],
+    ['an empty object', changed(rs, 42, 0, 0, 0, 0, 0, 0), 'DATAGRAM_LIMIT'],
+    ['an object beyond the limit', changed(rs, 42, 0, 0, 0, 128, 0, 1), 'DATAGRAM_LIMIT'],
+    ['a symbol length of 0', changed(rs, 48, 0, 0), 'DATAGRAM_LIMIT'],
+    ['a symbol length beyond any link', changed(rs, 48, 0xff, 0xff), 'DATAGRAM_LIMIT'],
+    ['a block length that the object has not', changed(rs, 50, 4), 'DATAGRAM_LIMIT'],
+    ['fewer symbols than source symbols', changed(rs, 51, 2), 'DATAGRAM_LIMIT'],
+    ['another block', changed(rs, 54, 1), 'DATAGRAM_MALFORMED'],
+    ['a symbol that there is not', changed(rs, 55, 9), 'DATAGRAM_MALFORMED'],
+    ['a shorter symbol', changed(Buffer.from(rs.subarray(0, -1)), 0, 0x10), 'DATAGRAM_MALFORMED'],
+    ['symbols in groups', changed(large, 50, 0x82), 'DATAGRAM_MALFORMED'],
+    ['fewer rows than ones in a column', changed(large, 53, 0x60, 0x34, 0x5c), 'DATAGRAM_LIMIT'],
+  ])('authentic, with %s, is refused', ([, octets, code]) => {
+    expect(faultOf(octets)).toBe(code)
   })
 
-  test('the zones file may ask for no symbol that a receiver refuses', () => {
-    const [first] = datagrams(Buffer.alloc(10_000), 8_900) as [Buffer]
+  test('too short or too long is refused by its length', () => {
+    for (const octets of [0, 20, 55, datagramOctetsMax + 1]) {
+      expect(faultOf(Buffer.alloc(octets))).toBe('DATAGRAM_LENGTH')
+    }
+    expect(faultOf(Buffer.alloc(56))).toBe('DATAGRAM_KEY')
+  })
+
+  test('the zones file may ask for no symbol that a receiver refuses, and leaves room for the headers', () => {
+    const [first] = datagramsOf(Buffer.alloc(10_000), { epoch, sequence, symbolOctets: 8_900 })
     expect(symbolOctetsMax).toBe(8_900)
-    expect(decode(first).symbolOctets).toBe(8_900)
+    expect(readDatagram(first!).shape.symbolOctets).toBe(8_900)
+    expect(datagramHeaderOctets).toBe(headerOctetsMax)
   })
 
-  test('of any octets gives a value or a fault', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 120 }), (octets) => void taken(Buffer.from(octets))))
+  test('of any octets gives a value or a fault, and is left as it was', () => {
+    const authentic = fc.tuple(fc.uint8Array({ minLength: 56, maxLength: 90 }), fc.boolean()).map(([octets, lct]) => {
+      const other = Buffer.from(octets)
+      if (lct) other.set(rs.subarray(0, 52))
+      other[22] = linkKey.id << 4
+      sealMac(other, macAt, linkKey.key)
+      return other
+    })
     fc.assert(
-      fc.property(fc.uint8Array({ minLength: 30, maxLength: 30 }), (octets) => {
-        const head = Buffer.from(second.subarray(0, 50))
-        head.set(octets, 10)
-        taken(head)
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 120 }), authentic), (octets) => {
+        const given = Buffer.from(octets)
+        faultOf(given)
+        expect(given).toEqual(Buffer.from(octets))
       }),
     )
   })
-})
 
-describe('the assembler', () => {
-  const generous = { openMax: 10, octetsMax: 1_000_000 }
-
-  test('gives each object once, whatever the order and the repeats', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.uint8Array({ minLength: 1, maxLength: 400 }), { minLength: 1, maxLength: 5 }),
-        fc.integer({ min: 1, max: 90 }),
-        fc.integer(),
-        (objects, symbolOctets, seed) => {
-          const all = objects.flatMap((object, i) => datagrams(object, symbolOctets, { epoch, sequence: i + 1 }))
-          const order = shuffled([...all, ...all.slice(0, all.length >> 1)], seed)
-          const assembler = new Assembler(generous)
-          const whole = new Map<number, string>()
-          for (const octets of order) {
-            const done = assembler.take(decode(octets))
-            if (done !== undefined) whole.set(done.sequence, done.octets.toString('hex'))
-          }
-          expect([...whole].sort(([a], [b]) => a - b)).toEqual(
-            objects.map((object, i) => [i + 1, Buffer.from(object).toString('hex')]),
-          )
-        },
-      ),
+  test('is written into memory that is used again after as many as asked for', () => {
+    const writer = new DatagramWriter({ key: linkKey, epoch, slots: 3, symbolOctets: 1_000 })
+    const sent = [0, 1, 2].map((symbol) =>
+      writer.write({ sequence, shape: noCode, symbol, payload: long.subarray(symbol === 2 ? 500 : 0) }),
     )
-  })
-
-  test('waits for what was lost, and a later pass fills the hole', () => {
-    const all = datagrams(Buffer.alloc(1_000, 7), 100).map(decode)
-    const assembler = new Assembler(generous)
-    expect(all.filter((_, i) => i !== 4).map((one) => assembler.take(one))).toEqual(Array(9).fill(undefined))
-    expect(assembler.take(all[4]!)?.octets).toEqual(Buffer.alloc(1_000, 7))
-    expect(assembler.openCount).toBe(0)
-  })
-
-  test('a datagram that lies about the length does not spoil the object of those that do not', () => {
-    const honest = datagrams(Buffer.alloc(300, 1), 100).map(decode)
-    const lying = datagrams(Buffer.alloc(301, 2), 100).map(decode)
-    const assembler = new Assembler(generous)
-    assembler.take(lying[0]!)
-    assembler.take(honest[0]!)
-    assembler.take(honest[1]!)
-    expect(assembler.take(honest[2]!)?.octets).toEqual(Buffer.alloc(300, 1))
-  })
-
-  test('the number of objects is bounded: the one begun first makes room, and can be begun again', () => {
-    const assembler = new Assembler({ openMax: 3, octetsMax: 1_000_000 })
-    const of = (n: number): Datagram[] => datagrams(Buffer.alloc(200, n), 100, { epoch, sequence: n }).map(decode)
-    for (let n = 1; n <= 50; n++) {
-      assembler.take(of(n)[0]!)
-      expect(assembler.openCount).toBeLessThanOrEqual(3)
-    }
-    expect(assembler.evicted).toBe(47)
-    expect(assembler.take(of(50)[1]!)).toBeDefined()
-    expect(assembler.take(of(1)[1]!)).toBeUndefined()
-    expect(assembler.take(of(1)[0]!)).toBeDefined()
-  })
-
-  test('the octets held are bounded', () => {
-    const assembler = new Assembler({ openMax: 1_000, octetsMax: 1_000 })
-    for (let n = 1; n <= 20; n++) {
-      assembler.take(decode(datagrams(Buffer.alloc(400), 100, { epoch, sequence: n })[0]!))
-      expect(assembler.openCount * 400).toBeLessThanOrEqual(1_000)
-    }
-    expect(assembler.evicted).toBe(18)
+    expect(sent.map((octets) => readDatagram(octets).symbol)).toEqual([0, 1, 2])
+    writer.write({ sequence, shape: noCode, symbol: 1, payload: long })
+    expect(sent.map((octets) => readDatagram(octets).symbol)).toEqual([1, 1, 2])
   })
 })
-
-function shuffled<T>(items: readonly T[], seed: number): T[] {
-  let state = seed >>> 0
-  return items
-    .map((item) => {
-      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-      return { item, state }
-    })
-    .sort((a, b) => a.state - b.state)
-    .map(({ item }) => item)
-}

@@ -1,6 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { dueAt, nextDue, Pace } from '#gateway/oneway/schedule.ts'
+import {
+  classes,
+  classOf,
+  dueAt,
+  interleaved,
+  type Lane,
+  mayBegin,
+  nextDue,
+  nextLane,
+  Pace,
+  type Waiting,
+} from '#gateway/oneway/schedule.ts'
 
 const passes = [0, 2_000, 30_000]
 const waiting = (sequence: number, passesDone: number, sealedAtMs = 1_000) => ({ sequence, passesDone, sealedAtMs })
@@ -20,6 +31,112 @@ describe('when a batch is due', () => {
     const all = [waiting(1, 2), waiting(2, 1), waiting(4, 0), waiting(3, 0)]
     expect(nextDue(all, 1e9, passes)?.sequence).toBe(3)
     expect(nextDue(all.slice(0, 2), 1e9, passes)?.sequence).toBe(1)
+  })
+})
+
+/** Any batch, in any state. */
+const anyWaiting: fc.Arbitrary<Waiting> = fc.record({
+  sequence: fc.integer({ min: 1, max: 1_000 }),
+  sealedAtMs: fc.integer({ min: 0, max: 50_000 }),
+  passesDone: fc.integer({ min: 0, max: 6 }),
+  urgent: fc.boolean(),
+  replay: fc.boolean(),
+})
+const rankOf = (one: Waiting): number => classes.indexOf(classOf(one, passes))
+
+describe('what goes first', () => {
+  test('events, readings, replays, repeats, carousel', () => {
+    const all = [
+      { ...waiting(1, 3) },
+      { ...waiting(2, 1) },
+      { ...waiting(3, 3), replay: true },
+      { ...waiting(4, 0) },
+      { ...waiting(5, 0), urgent: true },
+    ]
+    expect(all.map((one) => classOf(one, passes))).toEqual([...classes].reverse())
+    const order: number[] = []
+    for (let left = all; left.length > 0; left = left.filter(({ sequence }) => sequence !== order.at(-1))) {
+      order.push(nextDue(left, 1e9, passes, true)!.sequence)
+    }
+    expect(order).toEqual([5, 4, 3, 2, 1])
+  })
+
+  test('is due, of the best class that is, and of that the oldest, whatever waits and in whatever order', () => {
+    fc.assert(
+      fc.property(fc.array(anyWaiting), fc.nat({ max: 100_000 }), fc.boolean(), (all, nowMs, carousel) => {
+        const chosen = nextDue(all, nowMs, passes, carousel)
+        const due = all.filter((one) => (dueAt(one, passes, carousel) ?? Number.POSITIVE_INFINITY) <= nowMs)
+        if (chosen === undefined) {
+          expect(due).toEqual([])
+          return
+        }
+        expect(due).toContain(chosen)
+        for (const other of due) {
+          expect(rankOf(chosen)).toBeLessThanOrEqual(rankOf(other))
+          if (rankOf(other) === rankOf(chosen) && rankOf(chosen) < 4) {
+            expect(chosen.sequence).toBeLessThanOrEqual(other.sequence)
+          }
+        }
+        expect(nextDue(all.toReversed(), nowMs, passes, carousel)?.sequence).toBe(chosen.sequence)
+      }),
+    )
+  })
+
+  test('the carousel brings round everything as often, and nothing where there is none', () => {
+    const all = [1, 2, 3].map((sequence) => waiting(sequence, 3))
+    const round: number[] = []
+    for (let n = 0; n < 7; n++) {
+      const one = nextDue(all, 1e9, passes, true)!
+      round.push(one.sequence)
+      one.passesDone++
+    }
+    expect(round).toEqual([1, 2, 3, 1, 2, 3, 1])
+    expect(nextDue(all, 1e9, passes)).toBeUndefined()
+  })
+})
+
+describe('lanes', () => {
+  const anyLanes = fc.array(fc.record({ batch: anyWaiting, servedAt: fc.nat() }), { minLength: 1, maxLength: 10 })
+
+  test('the next symbol is of the best class under way, and of the lane that has waited longest', () => {
+    fc.assert(
+      fc.property(anyLanes, (lanes) => {
+        const { batch, servedAt } = nextLane(lanes, passes)!
+        for (const other of lanes) {
+          expect(rankOf(batch)).toBeLessThanOrEqual(rankOf(other.batch))
+          if (rankOf(other.batch) === rankOf(batch)) expect(servedAt).toBeLessThanOrEqual(other.servedAt)
+        }
+      }),
+    )
+    expect(nextLane([], passes)).toBeUndefined()
+  })
+
+  test('at most two of a class and those before it are under way, and two always may be', () => {
+    fc.assert(
+      fc.property(fc.array(anyWaiting, { maxLength: 30 }), (candidates) => {
+        const lanes: Lane[] = []
+        for (const batch of candidates) if (mayBegin(lanes, batch, passes)) lanes.push({ batch, servedAt: 0 })
+        for (const limit of classes.keys()) {
+          const under = (all: readonly Waiting[]): number => all.filter((one) => rankOf(one) <= limit).length
+          expect(under(lanes.map(({ batch }) => batch))).toBeGreaterThanOrEqual(
+            Math.min(interleaved, under(candidates)),
+          )
+        }
+        for (const limit of classes.keys()) {
+          expect(lanes.filter(({ batch }) => rankOf(batch) === limit).length).toBeLessThanOrEqual(interleaved)
+        }
+      }),
+    )
+  })
+
+  test('symbols of two objects go by turns', () => {
+    const lanes = [waiting(1, 0), waiting(2, 0)].map((batch): Lane => ({ batch, servedAt: 0 }))
+    const order = Array.from({ length: 6 }, (_, sent) => {
+      const lane = nextLane(lanes, passes)!
+      lane.servedAt = sent + 1
+      return lane.batch.sequence
+    })
+    expect(order).toEqual([1, 2, 1, 2, 1, 2])
   })
 })
 

@@ -1,0 +1,76 @@
+import { type ObjectShape, sourceSymbols } from './block.ts'
+import { ldpcSolve, matrixOf } from './ldpc.ts'
+import { reedSolomonSolve } from './reed-solomon.ts'
+import type { Staircase } from './staircase.ts'
+
+/** `contradicts`: another symbol of this number is held, and is kept. `whole`: the object can be had. */
+export type Taken = 'kept' | 'repeated' | 'contradicts' | 'whole'
+
+/**
+ * One object from its symbols, one by one, in any order. Whether it is the object that was sent is for a digest or a
+ * signature over it to say. Nothing is computed before there are as many symbols as source symbols, and nothing at all when
+ * those are the source symbols.
+ */
+export class ObjectDecoder {
+  readonly shape: ObjectShape
+  readonly #sources: number
+  readonly #have: Uint8Array
+  /** all symbols in a row: the source symbols are the object and its padding */
+  readonly #symbols: Uint8Array
+  #count = 0
+  #sourceCount = 0
+  /** symbols at which it is worth to try */
+  #tryAt: number
+  #matrix: Staircase | undefined
+
+  /** @param shape within `symbolLimits` and `blockOctetsMax` */
+  constructor(shape: ObjectShape) {
+    this.shape = shape
+    this.#sources = sourceSymbols(shape)
+    this.#tryAt = this.#sources
+    this.#have = new Uint8Array(shape.symbols)
+    this.#symbols = new Uint8Array(decoderOctets(shape))
+  }
+
+  /** @param payload of `payloadOctets(shape, symbol)` octets; copied @param symbol 0 to `shape.symbols` - 1 */
+  take(symbol: number, payload: Uint8Array): Taken {
+    const [have, at] = [this.#have, symbol * this.shape.symbolOctets]
+    if (have[symbol] === 1) {
+      const held = this.#symbols.subarray(at, at + payload.length)
+      return Buffer.compare(held, payload) === 0 ? 'repeated' : 'contradicts'
+    }
+    have[symbol] = 1
+    this.#symbols.set(payload, at)
+    this.#count++
+    if (symbol < this.#sources) this.#sourceCount++
+    return this.#isWhole() ? 'whole' : 'kept'
+  }
+
+  /** A copy, when it is whole: the memory of the repair symbols does not stay with it. */
+  object(): Buffer {
+    return Buffer.from(this.#symbols.subarray(0, this.shape.objectOctets))
+  }
+
+  #isWhole(): boolean {
+    if (this.#sourceCount === this.#sources) return true
+    if (this.#count < this.#tryAt) return false
+    const missing = this.#solve()
+    this.#tryAt = this.#count + missing
+    if (missing === 0) this.#sourceCount = this.#sources
+    return missing === 0
+  }
+
+  /** @returns how many more symbols it takes at least */
+  #solve(): number {
+    const of = { symbols: this.#symbols, have: this.#have, shape: this.shape }
+    if (this.shape.fecId === 5) return reedSolomonSolve(of)
+    if (this.shape.fecId === 0) return this.#sources - this.#sourceCount
+    this.#matrix ??= matrixOf(this.shape)
+    return ldpcSolve(of, this.#matrix)
+  }
+}
+
+/** What a decoder of this shape holds in symbols. */
+export function decoderOctets({ symbols, symbolOctets }: ObjectShape): number {
+  return symbols * symbolOctets
+}
