@@ -18,6 +18,8 @@ export interface Lab {
   keyFile: string
   certificateFile: string
   trustFile: string
+  /** the Device CA and the root */
+  deviceTrustFile: string
   crlFile: string
   fleet: FleetFile
   /** of the concentrators, one session each */
@@ -45,13 +47,14 @@ export async function openLab(sessions: number): Promise<Lab> {
     meters: sessions * metersEach,
     smallSubstation: false,
   }
-  const { crlFile } = await enrol(folder, fleet)
+  const { crlFile, deviceTrustFile } = await enrol(folder, fleet)
   const trustFile = join(folder, 'pki', 'root.pem')
   return {
     folder,
     keyFile: join(folder, 'tls.key.pem'),
     certificateFile: join(folder, 'tls.chain.pem'),
     trustFile,
+    deviceTrustFile,
     crlFile,
     fleet,
     ids: makeFleet(fleet).substations.flatMap(({ concentrators }) => concentrators.map(({ id }) => id)),
@@ -60,7 +63,7 @@ export async function openLab(sessions: number): Promise<Lab> {
   }
 }
 
-async function enrol(folder: string, fleet: FleetFile): Promise<{ crlFile: string }> {
+async function enrol(folder: string, fleet: FleetFile): Promise<{ crlFile: string; deviceTrustFile: string }> {
   const passphraseFile = join(folder, 'passphrase')
   writeFileSync(passphraseFile, `${randomBytes(24).toString('base64')}\n`, { mode: 0o600 })
   for (const name of ['kek', 'link.key']) {
@@ -77,7 +80,7 @@ async function enrol(folder: string, fleet: FleetFile): Promise<{ crlFile: strin
   }
   await prepareFleet(fleet, pki, join(folder, 'fleet'))
   await pki.close()
-  return { crlFile: pki.crlFile }
+  return { crlFile: pki.crlFile, deviceTrustFile: pki.trustFile('device') }
 }
 
 /** An MDM of its own in `name`. @returns its configuration, on a port that the system chooses, and its data folder */
@@ -93,7 +96,7 @@ export function layOutMdm({ folder, trustFile }: Lab, name: string): { config: s
 const graceSeconds = 30 * 86_400
 
 /** A gateway of its own in `name`, with nothing in it but the fleet's registry. @returns its configuration */
-export function layOutGateway({ folder, trustFile, crlFile }: Lab, name: string, mdmPort: number): string {
+export function layOutGateway({ folder, deviceTrustFile, crlFile }: Lab, name: string, mdmPort: number): string {
   const config = join(folder, name, 'gateway.json')
   mkdirSync(join(folder, name, 'gateway'), { mode: 0o700 })
   const shared = (file: string): string => join(folder, file)
@@ -101,7 +104,12 @@ export function layOutGateway({ folder, trustFile, crlFile }: Lab, name: string,
     zonesFile,
     loopback: { uplink: 0, oneway: mdmPort },
     data: 'gateway',
-    tls: { keyFile: shared('tls.key.pem'), certificateFile: shared('tls.chain.pem'), trustFile, crlFile },
+    tls: {
+      keyFile: shared('tls.key.pem'),
+      certificateFile: shared('tls.chain.pem'),
+      trustFile: deviceTrustFile,
+      crlFile,
+    },
     sealer: { keyFile: shared('sealer.key.pem'), certificateFile: shared('sealer.chain.pem') },
     kekFile: shared('kek'),
     linkKey: { id: 0, file: shared('link.key') },

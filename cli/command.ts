@@ -6,6 +6,8 @@ export interface Command {
   summary: string
   /** what `--help` prints, ending with a line feed */
   help: string
+  /** where a subcommand of it has a help of its own: that of these arguments */
+  helpFor?(args: readonly string[]): Promise<string>
   run(args: readonly string[]): Promise<number>
 }
 

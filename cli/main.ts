@@ -47,7 +47,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   if (load === undefined) throw new UsageError(`no command '${name}'`)
   const { command } = await load()
   if (args.includes('--help') || args.includes('-h')) {
-    process.stdout.write(command.help)
+    process.stdout.write((await command.helpFor?.(args)) ?? command.help)
     return 0
   }
   return command.run(args)

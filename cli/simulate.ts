@@ -1,13 +1,15 @@
 import { ConfigError } from '#gateway/errors.ts'
 import { openPki, type Pki } from '#pki/store.ts'
 import { PkiError } from '#pki/verify.ts'
+import { atOnceMax } from '#simulator/enrol.ts'
 import { startSimulator } from '#simulator/main.ts'
-import { prepareFleet } from '#simulator/prepare.ts'
+import { type FleetFile, prepareFleet } from '#simulator/prepare.ts'
 import { protectionNames } from '#simulator/protections.ts'
 import { type Command, parse, UsageError, wholeNumber } from './command.ts'
 import { openLog } from './log.ts'
 import { readProtections } from './protections.ts'
 import { untilSignal } from './signals.ts'
+import { simulateEnrolment } from './simulate-enrol.ts'
 import { openFleetMeter } from './simulate-fleet.ts'
 import { simulateMeter } from './simulate-meter.ts'
 
@@ -15,6 +17,7 @@ const help = `ami simulate: a fleet of concentrators and meters that does not ex
 
 usage: ami simulate prepare --pki DIR --passphrase-file FILE --out DIR [--seed N] [--substations N]
                             [--concentrators N] [--meters N] [--small-substation] [--protection NAME,…]
+       ami simulate enrol --out DIR [--concentrators N] [--meters N] [--substations N] [--seed N] [--at-once N] [--json]
        ami simulate run --config FILE
        ami simulate meter --listen HOST:PORT [--seed N] [--authentication lowest|lls|md5|sha1|gmac|sha256|ecdsa]
                           [--suite 0|1|2] [--protection none|authenticated|encrypted|both] [--general] [--clear]
@@ -25,6 +28,10 @@ prepare  enrols the concentrators at the PKI and writes fleet.json, their creden
          for 'ami gateway import'. --protection: how meters protect their pushes, in turn, of
          ${protectionNames.slice(0, 5).join(', ')},
          ${protectionNames.slice(5).join(', ')} (default the first)
+enrol    the same from nothing, over the network: makes a throwaway PKI, a factory that gives each concentrator its
+         manufacturer certificate, and a shipment manifest; runs enrolment listener and CA as processes on loopback; has
+         every concentrator enrol over EST, --at-once of them (default 64) at one time; prints rate and latencies. DIR, new or
+         empty, is then what prepare makes, with the PKI in DIR/pki. Exit 0 when all are enrolled, 1 when not.
 run      pushes the fleet's readings over mutual TLS until the source ends or SIGINT or SIGTERM comes, then waits for the
          last acknowledgements. Exit 0 when everything sent is acknowledged, 1 when not.
          FILE is JSON: { "gateway": { "host", "port", "servername" }, "trustFile", "fleet", "historyStart", "liveStart",
@@ -61,6 +68,8 @@ const options = {
   clear: { type: 'boolean', default: false },
   'ek-file': { type: 'string' },
   'ak-file': { type: 'string' },
+  'at-once': { type: 'string', default: '64' },
+  json: { type: 'boolean', default: false },
   'small-substation': { type: 'boolean', default: false },
   protection: { type: 'string' },
 } as const
@@ -77,12 +86,8 @@ async function open(where: { dir: string; passphraseFile: string }): Promise<Pki
   }
 }
 
-async function prepare(values: Values): Promise<number> {
-  const { pki: dir, 'passphrase-file': passphraseFile, out } = values
-  if (dir === undefined || passphraseFile === undefined || out === undefined) {
-    throw new UsageError('simulate prepare: --pki, --passphrase-file and --out are required')
-  }
-  const size = {
+function sizeOf(values: Values): FleetFile {
+  return {
     seed: wholeNumber('seed', values.seed, [0, 4_294_967_295]),
     substations: wholeNumber('substations', values.substations, [1, 999]),
     concentrators: wholeNumber('concentrators', values.concentrators, [1, 99_999]),
@@ -90,6 +95,21 @@ async function prepare(values: Values): Promise<number> {
     smallSubstation: values['small-substation'],
     protection: readProtections(values.protection),
   }
+}
+
+async function enrol(values: Values): Promise<number> {
+  if (values.out === undefined) throw new UsageError('simulate enrol: --out is required')
+  const size = sizeOf(values)
+  const atOnce = wholeNumber('at-once', values['at-once'], [1, atOnceMax])
+  return simulateEnrolment({ folder: values.out, size, atOnce, json: values.json })
+}
+
+async function prepare(values: Values): Promise<number> {
+  const { pki: dir, 'passphrase-file': passphraseFile, out } = values
+  if (dir === undefined || passphraseFile === undefined || out === undefined) {
+    throw new UsageError('simulate prepare: --pki, --passphrase-file and --out are required')
+  }
+  const size = sizeOf(values)
   const pki = await open({ dir, passphraseFile })
   await prepareFleet(size, pki, out)
   await pki.close()
@@ -126,10 +146,11 @@ function meter(values: Values): Promise<number> {
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args, options)
   if (positionals.length === 1 && positionals[0] === 'prepare') return prepare(values)
+  if (positionals.length === 1 && positionals[0] === 'enrol') return enrol(values)
   if (positionals.length === 1 && positionals[0] === 'run' && values.config !== undefined)
     return simulate(values.config)
   if (positionals.length === 1 && positionals[0] === 'meter') return meter(values)
-  throw new UsageError("simulate: 'prepare' or 'meter' with their options, or 'run --config FILE'")
+  throw new UsageError("simulate: 'prepare', 'enrol' or 'meter' with their options, or 'run --config FILE'")
 }
 
 export const command: Command = { summary: 'a simulated fleet: prepare its credentials, run its load', help, run }

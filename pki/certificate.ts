@@ -13,6 +13,7 @@ import {
   tag,
 } from './der.ts'
 import { PkiError, reading } from './errors.ts'
+import { decodeNameConstraints, type NameConstraints, nameForm } from './name-constraints.ts'
 import { nameOf } from './names.ts'
 
 /** Octets, the most a certificate may have. */
@@ -30,8 +31,14 @@ export const extensionOid = {
   crlReason: '2.5.29.21',
   nameConstraints: '2.5.29.30',
   crlDistributionPoints: '2.5.29.31',
+  certificatePolicies: '2.5.29.32',
+  policyMappings: '2.5.29.33',
   authorityKeyId: '2.5.29.35',
+  policyConstraints: '2.5.29.36',
   extendedKeyUsage: '2.5.29.37',
+  inhibitAnyPolicy: '2.5.29.54',
+  authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
+  ocspNoCheck: '1.3.6.1.5.5.7.48.1.5',
 } as const
 
 /** Bit numbers of the key usage extension. @see RFC 5280, 4.2.1.3 */
@@ -48,6 +55,9 @@ export interface AlternativeNames {
   dns: string[]
   ip: Uint8Array[]
   uri: string[]
+  email: string[]
+  /** DER of each Name */
+  directory: Uint8Array[]
   /** how many names are of other kinds */
   others: number
 }
@@ -81,6 +91,8 @@ export interface Certificate {
   keyUsage: Set<number> | undefined
   extendedKeyUsage: string[] | undefined
   alternativeNames: AlternativeNames | undefined
+  policies: string[] | undefined
+  nameConstraints: NameConstraints | undefined
   /** hex */
   subjectKeyId: string | undefined
   authorityKeyId: string | undefined
@@ -173,7 +185,14 @@ function parseExtension(fields: DerReader): Extension {
 
 type Known = Pick<
   Certificate,
-  'basicConstraints' | 'keyUsage' | 'extendedKeyUsage' | 'alternativeNames' | 'subjectKeyId' | 'authorityKeyId'
+  | 'basicConstraints'
+  | 'keyUsage'
+  | 'extendedKeyUsage'
+  | 'alternativeNames'
+  | 'policies'
+  | 'nameConstraints'
+  | 'subjectKeyId'
+  | 'authorityKeyId'
 >
 
 /** The first extension of each known kind; the judge refuses seconds. */
@@ -187,6 +206,8 @@ function decodeKnown(extensions: readonly Extension[]): Known {
     keyUsage: decoded(extensionOid.keyUsage, decodeKeyUsage),
     extendedKeyUsage: decoded(extensionOid.extendedKeyUsage, decodeExtendedKeyUsage),
     alternativeNames: decoded(extensionOid.subjectAlternativeName, decodeAlternativeNames),
+    policies: decoded(extensionOid.certificatePolicies, decodePolicies),
+    nameConstraints: decoded(extensionOid.nameConstraints, decodeNameConstraints),
     subjectKeyId: decoded(extensionOid.subjectKeyId, (value) => hex(only(value, tag.octetString).content)),
     authorityKeyId: decoded(extensionOid.authorityKeyId, decodeAuthorityKeyId),
   }
@@ -226,15 +247,35 @@ function decodeExtendedKeyUsage(value: Uint8Array): string[] {
 
 function decodeAlternativeNames(value: Uint8Array): AlternativeNames {
   const list = new DerReader(only(value, tag.sequence).content)
-  const names: AlternativeNames = { dns: [], ip: [], uri: [], others: 0 }
+  const names: AlternativeNames = { dns: [], ip: [], uri: [], email: [], directory: [], others: 0 }
   do {
     const name = list.next()
-    if (name.tag === contextPrimitive(2)) names.dns.push(decodeAscii(name))
-    else if (name.tag === contextPrimitive(6)) names.uri.push(decodeAscii(name))
-    else if (name.tag === contextPrimitive(7)) names.ip.push(name.content)
+    if (name.tag === nameForm.dns) names.dns.push(decodeAscii(name))
+    else if (name.tag === nameForm.uri) names.uri.push(decodeAscii(name))
+    else if (name.tag === nameForm.ip) names.ip.push(name.content)
+    else if (name.tag === nameForm.email) names.email.push(decodeAscii(name))
+    else if (name.tag === nameForm.directory) names.directory.push(takeName(new DerReader(name.content)))
     else names.others += 1
   } while (!list.done)
   return names
+}
+
+/** Policies in one certificate, the most. */
+export const policiesMax = 32
+
+/** Qualifiers say something to people and are passed over. @see RFC 5280, 4.2.1.4 */
+function decodePolicies(value: Uint8Array): string[] {
+  const list = new DerReader(only(value, tag.sequence).content)
+  const policies: string[] = []
+  do {
+    const fields = list.enter(tag.sequence)
+    policies.push(decodeOid(fields.take(tag.oid)))
+    fields.optional(tag.sequence)
+    fields.end()
+  } while (!list.done && policies.length < policiesMax)
+  list.end()
+  if (new Set(policies).size !== policies.length) throw new PkiError('DER_MALFORMED', 'a policy twice')
+  return policies
 }
 
 /** The key identifier, in hex. @throws PkiError `DER_MALFORMED` @see RFC 5280, 4.2.1.1 */

@@ -7,6 +7,11 @@ import {
   serialText,
 } from './certificate.ts'
 import { context, DerReader, decodeBits, decodeSmall, decodeTime, integerOctets, only, tag } from './der.ts'
+import {
+  decodeIssuingDistributionPoint,
+  type IssuingDistributionPoint,
+  issuingDistributionPointOid,
+} from './distribution-point.ts'
 import { PkiError, reading } from './errors.ts'
 import { fromPem } from './pem.ts'
 
@@ -29,7 +34,9 @@ export interface Crl {
   extensions: Extension[]
   /** hex: which key of the issuer signed it */
   authorityKeyId: string | undefined
-  /** it says something that this reader does not know and must not ignore: a shard, a delta, another issuer's entry */
+  /** it covers only the certificates that name one of its URIs; without: all of its issuer's */
+  distributionPoint: IssuingDistributionPoint | undefined
+  /** it says something that this reader does not know and must not ignore: a delta, another issuer's entry */
   unsupported: boolean
   signature: Uint8Array
 }
@@ -73,11 +80,25 @@ function parseTbs(reader: DerReader): Omit<Crl, 'der' | 'tbs' | 'outerAlgorithm'
   const entries = list === undefined ? { serials: new Set<string>(), critical: false } : parseEntries(list.content)
   const extensions = reader.peek() === context(0) ? parseExtensions(reader.next().content) : []
   reader.end()
-  const unsupported = entries.critical || extensions.some(({ critical }) => critical) || repeats(extensions)
+  const point = extensions.find(({ oid }) => oid === issuingDistributionPointOid)
+  const distributionPoint = point && decodeIssuingDistributionPoint(point.value)
+  const understood = distributionPoint === undefined ? undefined : issuingDistributionPointOid
+  const foreign = extensions.some(({ oid, critical }) => oid !== understood && (critical || oid === point?.oid))
+  const unsupported = entries.critical || foreign || repeats(extensions)
   const keyId = extensions.find(({ oid }) => oid === extensionOid.authorityKeyId)
   const authorityKeyId = keyId && decodeAuthorityKeyId(keyId.value)
   const { serials } = entries
-  return { innerAlgorithm, issuer, thisUpdate, nextUpdate, serials, extensions, authorityKeyId, unsupported }
+  return {
+    innerAlgorithm,
+    issuer,
+    thisUpdate,
+    nextUpdate,
+    serials,
+    extensions,
+    authorityKeyId,
+    distributionPoint,
+    unsupported,
+  }
 }
 
 function repeats(extensions: readonly Extension[]): boolean {

@@ -13,15 +13,51 @@ export type PkiFault =
   | 'REQUEST_ID'
   | 'REQUEST_NAMES'
   | 'REQUEST_VALIDITY'
+  | 'REQUEST_PROFILE'
+  | 'KEY_REUSED'
+  | 'KEY_REVOKED'
   | 'LINT'
   | 'SERIAL_UNKNOWN'
+  // manufacturers
+  | 'MANUFACTURER_UNFIT'
+  // enrolment
+  | 'EST_BODY'
+  | 'EST_REFUSED'
+  | 'EST_UNREACHABLE'
+  | 'MANIFEST_INVALID'
+  | 'MANIFEST_CONFLICT'
+  | 'MANIFEST_MANUFACTURER'
+  | 'INVENTORY_STATE'
   // the store
   | 'STORE_EXISTS'
   | 'STORE_MISSING'
   | 'STORE_KEY'
   | 'STORE_PASSPHRASE'
+  | 'STORE_CONFIG'
   | 'ROOT_OFFLINE'
+  | 'KEYSTORE_MISSING'
+  | 'KEYSTORE_PIN'
+  | 'KEYSTORE_KEY'
+  | 'KEYSTORE_EXISTS'
+  | 'KEYSTORE_ALGORITHM'
+  | 'KEYSTORE_BUSY'
+  | 'KEYSTORE_FAILED'
   | 'JOURNAL_CORRUPT'
+  // the audit log
+  | 'AUDIT_ENTRY'
+  | 'AUDIT_CHECKPOINT'
+  | 'AUDIT_PROOF'
+  | 'AUDIT_CORRUPT'
+  | 'AUDIT_BUSY'
+  | 'AUDIT_FULL'
+  // OCSP
+  | 'OCSP_MALFORMED'
+  | 'OCSP_EXTENSION'
+  | 'OCSP_LIMIT'
+  | 'OCSP_RESPONDER'
+  | 'OCSP_UNREACHABLE'
+  // CRL shards
+  | 'CRL_SHARD'
 
 /** What the PKI refuses, and why: a code for programs, a message for people. */
 export class PkiError extends Error {

@@ -1,60 +1,20 @@
-import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign as signOnce } from 'node:crypto'
-import { Integer } from 'asn1js'
-import {
-  AlgorithmIdentifier,
-  Extension,
-  Certificate as PkijsCertificate,
-  PublicKeyInfo,
-  RelativeDistinguishedNames,
-  Time,
-} from 'pkijs'
-import { type Certificate, extensionOid, keyUsageBit, parseCertificate } from './certificate.ts'
-import {
-  bitList,
-  bitString,
-  boolean,
-  contextPrimitive,
-  encode,
-  integer,
-  octetString,
-  oid,
-  only,
-  sequence,
-  tag,
-} from './der.ts'
+import { type KeyObject, randomBytes } from 'node:crypto'
+import { type Certificate, parseCertificate } from './certificate.ts'
+import { bitString, only, sequence, tag } from './der.ts'
 import { PkiError } from './errors.ts'
+import { type KeyAlgorithm, type ProfileSet, profileSets, signWith } from './key-algorithm.ts'
 import { lint } from './lint.ts'
-import { encodeHostNames, encodeUri, type HostNames } from './names.ts'
-import { backdateSeconds, daySeconds, type Profile } from './profiles.ts'
-import { ecdsaSha256 } from './signature.ts'
+import { prepare } from './prepare.ts'
+import type { Prepare } from './template.ts'
+import { type Issuer, issuerOf, selfIssuer, type Template, type Unsigned } from './unsigned.ts'
 
-/** A CA key in use: it signs and does not show itself. An HSM would stand behind the same two fields. */
+export { keyIdOf, type Template } from './unsigned.ts'
+
+/** A CA key in use: it signs and does not show itself, wherever it lies. */
 export interface Authority {
   certificate: Certificate
-  /** ECDSA with SHA-256, DER */
+  /** as its key's algorithm signs: DER of Ecdsa-Sig-Value, or the octets of ML-DSA */
   sign(octets: Uint8Array): Promise<Uint8Array>
-}
-
-/** One certificate to be: everything in it that its profile leaves open. */
-export interface Template {
-  profile: Profile
-  /** DER of the Name */
-  subject: Uint8Array
-  /** where the profile asks for a URI */
-  id: string
-  /** where the profile asks for hosts */
-  hosts: HostNames
-  /** DER of the SubjectPublicKeyInfo */
-  publicKey: Uint8Array
-  /** seconds since 1970, now */
-  at: number
-  days: number
-}
-
-/** Who issues it, by name and key identifier: for a root, itself. */
-export interface IssuerNames {
-  name: Uint8Array
-  keyId: Uint8Array
 }
 
 /** Octets of a serial number: 126 random bits, positive, always of one length. @see RFC 5280, 4.1.2.2 */
@@ -66,97 +26,58 @@ export function newSerial(): Uint8Array {
   return octets
 }
 
-/** SHA-1 of the public key's bits, as everyone does: a name, not a proof. @see RFC 5280, 4.2.1.2 (1) */
-export function keyIdOf(publicKey: Uint8Array): Uint8Array {
-  return createHash('sha1').update(publicKey.subarray(-65)).digest()
+/** The keys that sign what is only to be linted; they belong to no CA and never leave the process. */
+const throwaways = new Map<KeyAlgorithm, KeyObject>()
+
+function signThrowaway(algorithm: KeyAlgorithm, octets: Uint8Array): Uint8Array {
+  const key = throwaways.get(algorithm) ?? algorithm.make().privateKey
+  throwaways.set(algorithm, key)
+  return signWith(algorithm, octets, key)
 }
 
-/** The key that signs what is only to be linted; it belongs to no CA and never leaves the process. */
-let throwaway: KeyObject | undefined
+/** What a certificate is issued with, beside its template. */
+export interface Issuance {
+  /** `undefined` for a root, which signs itself */
+  issuer: Certificate | undefined
+  sign: Authority['sign']
+  profileSet?: ProfileSet
+  /** how what is signed is written; without: by pkijs */
+  prepare?: Prepare
+}
 
-function signThrowaway(octets: Uint8Array): Uint8Array {
-  throwaway ??= generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
-  return signOnce('sha256', octets, throwaway)
+export interface IssuedOctets {
+  /** DER of the certificate */
+  der: Uint8Array
+  /** the same as read, but for its signature, which is a throwaway's */
+  draft: Certificate
+}
+
+/** An issuer is read once, however many certificates it issues. */
+const issuers = new WeakMap<Certificate, Issuer>()
+
+function knownIssuer(certificate: Certificate): Issuer {
+  const issuer = issuers.get(certificate) ?? issuerOf(certificate)
+  issuers.set(certificate, issuer)
+  return issuer
 }
 
 /**
  * Prepare, lint, sign: the template is signed with a throwaway key, every lint rule runs over those octets, and only
  * then the real key signs the very same to-be-signed octets, once.
- * @param issuer `undefined` for a root, which signs itself
- * @returns DER of the certificate
- * @throws PkiError `LINT` with the names of the rules broken, `REQUEST_NAMES`, `REQUEST_VALIDITY`
+ * @throws PkiError `LINT` with the names of the rules broken, `REQUEST_NAMES`, `REQUEST_VALIDITY`, `REQUEST_KEY`
  */
-export async function issueCertificate(
-  template: Template,
-  issuer: Certificate | undefined,
-  sign: Authority['sign'],
-): Promise<Uint8Array> {
-  const tbs = encodeTbs(template, issuer)
-  const draft = parseCertificate(wrap(tbs, signThrowaway(tbs)))
-  const broken = lint({ certificate: draft, profile: template.profile, issuer: issuer ?? draft })
+export async function issueCertificate(template: Template, issuance: Issuance): Promise<IssuedOctets> {
+  const { issuer: certificate, sign, profileSet = profileSets.p256, prepare: write = prepare } = issuance
+  const issuer = certificate === undefined ? selfIssuer(template) : knownIssuer(certificate)
+  const unsigned = write(template, issuer, newSerial())
+  const draft = parseCertificate(wrap(unsigned, signThrowaway(issuer.algorithm, unsigned.tbs)))
+  const broken = lint({ certificate: draft, profile: template.profile, issuer: certificate ?? draft, profileSet })
   if (broken.length > 0) throw new PkiError('LINT', broken.map(({ name, source }) => `${name} (${source})`).join(', '))
-  return wrap(tbs, await sign(tbs))
+  return { der: wrap(unsigned, await sign(unsigned.tbs)), draft }
 }
 
-function wrap(tbs: Uint8Array, signature: Uint8Array): Uint8Array {
-  return sequence(tbs, ecdsaSha256, bitString(signature))
-}
-
-function encodeTbs(template: Template, issuer: Certificate | undefined): Uint8Array {
-  const names: IssuerNames =
-    issuer === undefined
-      ? { name: template.subject, keyId: keyIdOf(template.publicKey) }
-      : { name: issuer.subject, keyId: Buffer.from(issuer.subjectKeyId ?? '', 'hex') }
-  const certificate = new PkijsCertificate()
-  certificate.version = 2 // counted from 0: version 3
-  certificate.serialNumber = new Integer({ valueHex: newSerial() })
-  certificate.signature = new AlgorithmIdentifier({ algorithmId: '1.2.840.10045.4.3.2' })
-  certificate.issuer = RelativeDistinguishedNames.fromBER(names.name)
-  certificate.notBefore = pkijsTime(template.at - backdateSeconds)
-  certificate.notAfter = pkijsTime(template.at + validSeconds(template))
-  certificate.subject = RelativeDistinguishedNames.fromBER(template.subject)
-  certificate.subjectPublicKeyInfo = PublicKeyInfo.fromBER(template.publicKey)
-  certificate.extensions = encodeExtensions(template, names)
-  return new Uint8Array(certificate.encodeTBS().toBER())
-}
-
-function validSeconds({ days, profile }: Template): number {
-  if (!Number.isInteger(days) || days < 1 || days > profile.days) {
-    throw new PkiError('REQUEST_VALIDITY', `${days} days, 1 to ${profile.days} are allowed`)
-  }
-  return days * daySeconds
-}
-
-/** Whole seconds; UTCTime before 2050. pkijs would keep milliseconds. @see RFC 5280, 4.1.2.5 */
-function pkijsTime(seconds: number): Time {
-  const value = new Date(Math.floor(seconds) * 1_000)
-  return new Time({ type: value.getUTCFullYear() < 2050 ? 0 : 1, value })
-}
-
-function encodeExtensions({ profile, publicKey, id, hosts }: Template, issuer: IssuerNames): Extension[] {
-  const bits = profile.keyUsage.map((usage) => keyUsageBit[usage])
-  const extensions = [
-    extension(extensionOid.authorityKeyId, false, sequence(encode(contextPrimitive(0), issuer.keyId))),
-    extension(extensionOid.subjectKeyId, false, octetString(keyIdOf(publicKey))),
-    extension(extensionOid.basicConstraints, true, encodeBasicConstraints(profile.pathLength)),
-    extension(extensionOid.keyUsage, true, bitList(bits)),
-  ]
-  if (profile.extendedKeyUsage.length > 0) {
-    extensions.push(extension(extensionOid.extendedKeyUsage, false, sequence(...profile.extendedKeyUsage.map(oid))))
-  }
-  if (profile.names !== 'none') {
-    const names = profile.names === 'hosts' ? encodeHostNames(hosts) : encodeUri(`${profile.names.uri}${id}`)
-    extensions.push(extension(extensionOid.subjectAlternativeName, false, names))
-  }
-  return extensions
-}
-
-function extension(extnID: string, critical: boolean, value: Uint8Array): Extension {
-  return new Extension({ extnID, critical, extnValue: Uint8Array.from(value).buffer })
-}
-
-function encodeBasicConstraints(pathLength: number | undefined): Uint8Array {
-  return pathLength === undefined ? sequence() : sequence(boolean(true), integer(pathLength))
+function wrap({ tbs, signature: algorithm }: Unsigned, signature: Uint8Array): Uint8Array {
+  return sequence(tbs, algorithm, bitString(signature))
 }
 
 /** DER of the SubjectPublicKeyInfo of a key. */

@@ -16,15 +16,39 @@ import { PkiError } from './errors.ts'
 
 const commonName = oid('2.5.4.3')
 const organizationName = oid('2.5.4.10')
+const organizationalUnitName = oid('2.5.4.11')
+const serialNumber = oid('2.5.4.5')
+
+/** What a subject may say of itself, each where given. */
+export interface NameParts {
+  organisation?: string
+  unit?: string
+  /** of a device, PrintableString */
+  serialNumber?: string
+  common?: string
+}
 
 /**
- * A Name of one RDN per attribute: organisation where given, then common name, both UTF8String.
+ * A Name of one RDN per attribute: organisation, unit, serial number, common name; UTF8String but for the serial number.
  * @throws PkiError `REQUEST_NAMES` for a part that is empty, over 64 characters or has control characters
- * @see RFC 5280, 4.1.2.4 and appendix A.1 (ub-common-name)
+ * @see RFC 5280, 4.1.2.4 and appendix A.1 (upper bounds); X.520, 6.2.9 (serial number)
  */
-export function encodeName(name: { common: string; organisation?: string }): Uint8Array {
-  const organisation = name.organisation === undefined ? [] : [rdn(organizationName, name.organisation)]
-  return sequence(...organisation, rdn(commonName, name.common))
+export function encodeName({ organisation, unit, serialNumber: serial, common }: NameParts): Uint8Array {
+  return sequence(
+    ...part(organizationName, organisation),
+    ...part(organizationalUnitName, unit),
+    ...(serial === undefined ? [] : [setOf([sequence(serialNumber, text(tag.printableString, printable(serial)))])]),
+    ...part(commonName, common),
+  )
+}
+
+function part(type: Uint8Array, value: string | undefined): Uint8Array[] {
+  return value === undefined ? [] : [rdn(type, value)]
+}
+
+function printable(value: string): string {
+  if (/^[A-Za-z0-9 '()+,./:=?-]{1,64}$/.test(value)) return value
+  throw new PkiError('REQUEST_NAMES', `'${value}' is not 1 to 64 characters of a PrintableString`)
 }
 
 function rdn(type: Uint8Array, value: string): Uint8Array {
@@ -56,6 +80,24 @@ export function nameOf(name: Uint8Array): NameAttribute[][] {
   }
   return rdns
 }
+
+/** DER of each RDN of a Name. @throws PkiError `DER_MALFORMED` */
+export function rdnsOf(name: Uint8Array): Uint8Array[] {
+  const list = new DerReader(only(name, tag.sequence).content)
+  const rdns: Uint8Array[] = []
+  while (!list.done) rdns.push(list.take(tag.set).octets)
+  return rdns
+}
+
+/** The value of the first attribute of a type in a DER Name. @throws PkiError `DER_MALFORMED` */
+export function attributeOf(name: Uint8Array, type: string): string | undefined {
+  return nameOf(name)
+    .flat()
+    .find((attribute) => attribute.type === type)?.value
+}
+
+/** Attribute types by which a subject is known. */
+export const attributeType = { common: '2.5.4.3', serialNumber: '2.5.4.5', unit: '2.5.4.11' } as const
 
 function rdnOf(members: DerReader): NameAttribute[] {
   const attributes: NameAttribute[] = []

@@ -1,7 +1,7 @@
 import type { Certificate } from './certificate.ts'
 import { extensionOid } from './certificate.ts'
 import { bitString, context, contextPrimitive, encode, integer, octetString, oid, sequence, tag, time } from './der.ts'
-import { ecdsaSha256 } from './signature.ts'
+import { algorithmOf } from './unsigned.ts'
 
 /** CRLReason values that may be given. @see RFC 5280, 5.3.1 */
 export const revocationReasons = {
@@ -58,11 +58,12 @@ export async function issueCrl(
   sign: (octets: Uint8Array) => Promise<Uint8Array>,
 ): Promise<Uint8Array> {
   const { issuer, number, thisUpdate, nextUpdate, entries } = template
+  const { signature } = algorithmOf(issuer.publicKey)
   const keyId = Buffer.from(issuer.subjectKeyId ?? '', 'hex')
   const numberOctets = Buffer.from(number.toString(16).padStart(40, '0'), 'hex')
   const tbs = sequence(
     integer(1), // version 2
-    ecdsaSha256,
+    signature,
     issuer.subject,
     time(thisUpdate),
     time(nextUpdate),
@@ -75,5 +76,5 @@ export async function issueCrl(
       ),
     ),
   )
-  return sequence(tbs, ecdsaSha256, bitString(await sign(tbs)))
+  return sequence(tbs, signature, bitString(await sign(tbs)))
 }

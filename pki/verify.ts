@@ -16,7 +16,8 @@ export {
 } from './cms.ts'
 export { type Crl, parseCrls } from './crl.ts'
 export { PkiError } from './errors.ts'
-export type { Purpose } from './purpose.ts'
+export type { ProfileSetName } from './key-algorithm.ts'
+export type { ProfileName } from './profiles.ts'
 
 /** DER of each certificate in a PEM file, in order. @throws PkiError `PEM_MALFORMED` */
 export function certificatesFromPem(pem: string): Uint8Array[] {

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readConfig } from '#gateway/fields.ts'
+import type { ConcentratorId } from '#gateway/model.ts'
 import type { Pki } from '#pki/store.ts'
 import { type FleetSize, makeFleet, type SimulatedMeter } from './fleet.ts'
 import { isProtectionName, protectionNames } from './protections.ts'
@@ -31,6 +32,13 @@ const protectionForm = { pattern: new RegExp(`^(${protectionNames.join('|')})$`)
  * gateway imports to know the meters and their keys.
  */
 export async function prepareFleet(size: FleetFile, pki: Pki, folder: string): Promise<void> {
+  const ids = writeFleet(size, folder)
+  for (let from = 0; from < ids.length; from += issuedAtOnce)
+    await enrol(ids.slice(from, from + issuedAtOnce), pki, folder)
+}
+
+/** All of that but the certificates. @returns the concentrators */
+export function writeFleet(size: FleetFile, folder: string): ConcentratorId[] {
   const fleet = makeFleet(size)
   mkdirSync(join(folder, 'concentrators'), { recursive: true, mode: 0o700 })
   writeFileSync(join(folder, 'fleet.json'), `${JSON.stringify(size)}\n`, { mode: 0o600 })
@@ -38,17 +46,21 @@ export async function prepareFleet(size: FleetFile, pki: Pki, folder: string): P
     concentrators.flatMap(({ meters }) => meters.map((meter) => JSON.stringify(registryLine(meter, substation)))),
   )
   writeFileSync(join(folder, 'registry.ndjson'), `${lines.join('\n')}\n`, { mode: 0o600 })
-  const ids = fleet.substations.flatMap(({ concentrators }) => concentrators.map(({ id }) => id))
-  for (let from = 0; from < ids.length; from += issuedAtOnce)
-    await enrol(ids.slice(from, from + issuedAtOnce), pki, folder)
+  return fleet.substations.flatMap(({ concentrators }) => concentrators.map(({ id }) => id))
+}
+
+/** Where a concentrator's key and its chain lie in a fleet's folder. */
+export function credentialFiles(folder: string, id: string): { key: string; chain: string } {
+  const path = join(folder, 'concentrators', id)
+  return { key: `${path}.key.pem`, chain: `${path}.chain.pem` }
 }
 
 async function enrol(ids: readonly string[], pki: Pki, folder: string): Promise<void> {
   const issued = await pki.issueMany(ids.map((id) => ({ profile: 'concentrator', id })))
   for (const [i, { chainPem, privateKeyPem }] of issued.entries()) {
-    const path = join(folder, 'concentrators', ids[i]!)
-    writeFileSync(`${path}.key.pem`, privateKeyPem!, { mode: 0o600 })
-    writeFileSync(`${path}.chain.pem`, chainPem, { mode: 0o600 })
+    const { key, chain } = credentialFiles(folder, ids[i]!)
+    writeFileSync(key, privateKeyPem!, { mode: 0o600 })
+    writeFileSync(chain, chainPem, { mode: 0o600 })
   }
 }
 

@@ -52,7 +52,7 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
   writeFileSync(passphraseFile, `${randomBytes(24).toString('base64')}\n`, { mode: 0o600 })
   const pkiFolder = join(folder, 'pki')
   await initPki({ dir: pkiFolder, passphraseFile })
-  const { crlFile } = await enrolAll(folder, { dir: pkiFolder, passphraseFile }, fleet)
+  const issued = await enrolAll(folder, { dir: pkiFolder, passphraseFile }, fleet)
   const ports = await choosePorts()
   const layout: Layout = {
     folder,
@@ -65,7 +65,7 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
     rootFile: join(pkiFolder, 'root.pem'),
   }
   const tickMs = Math.round(options.intervalSeconds * 1000)
-  writeConfigs(layout, { ports, span, tickMs, curvesFile: options.curvesFile, crlFile })
+  writeConfigs(layout, { ports, span, tickMs, curvesFile: options.curvesFile, ...issued })
   importRegistry(layout)
   return layout
 }
@@ -122,12 +122,12 @@ async function enrolAll(
   folder: string,
   opened: { dir: string; passphraseFile: string },
   fleet: FleetFile,
-): Promise<{ crlFile: string }> {
+): Promise<{ crlFile: string; deviceTrustFile: string }> {
   const pki = await openPki(opened)
   await credentials(folder, pki)
   await prepareFleet(fleet, pki, join(folder, 'fleet'))
   await pki.close()
-  return { crlFile: pki.crlFile }
+  return { crlFile: pki.crlFile, deviceTrustFile: pki.trustFile('device') }
 }
 
 async function credentials(folder: string, pki: Pki): Promise<void> {
@@ -206,9 +206,10 @@ interface Parts {
   tickMs: number
   curvesFile: string | undefined
   crlFile: string
+  deviceTrustFile: string
 }
 
-function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile }: Parts): void {
+function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile, deviceTrustFile }: Parts): void {
   const { folder, rootFile } = layout
   const { historyStart, liveStart, intervalSeconds } = span
   const rate = Math.max(1, Math.round((intervalSeconds * 1000) / tickMs))
@@ -218,7 +219,7 @@ function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile
     zonesFile,
     loopback: { uplink: ports.uplink, oneway: ports.oneway },
     data: 'gateway',
-    tls: { keyFile: 'tls.key.pem', certificateFile: 'tls.chain.pem', trustFile: rootFile, crlFile },
+    tls: { keyFile: 'tls.key.pem', certificateFile: 'tls.chain.pem', trustFile: deviceTrustFile, crlFile },
     sealer: { keyFile: 'sealer.key.pem', certificateFile: 'sealer.chain.pem' },
     kekFile: 'kek',
     linkKey: { id: 0, file: 'link.key' },

@@ -1,6 +1,7 @@
-import { constants } from 'node:crypto'
+import { constants, X509Certificate } from 'node:crypto'
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net'
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
+import { certificatesFromPem } from '#pki/verify.ts'
 import { ConfigError, PeerError } from '../errors.ts'
 import { certificateFault } from '../session/trust.ts'
 import type { Refusals } from './refusals.ts'
@@ -12,7 +13,10 @@ import type { Refusals } from './refusals.ts'
 export interface FrontDoorOptions {
   host: string
   port: number
-  /** PEM; `cert` with the issuing CA's, `ca` with that of every other issuing CA that has certificates in the field */
+  /**
+   * PEM; `cert` with its CA's certificate, `ca` with the CA of the one class that is let in, and the roots above it. TLS checks
+   * the chain up to a root, and would so let in every class: that the CA of this one issued the peer's is checked besides.
+   */
   tls: { key: Buffer; cert: Buffer; ca: Buffer }
   limits: FrontDoorLimits
   refusals: Refusals
@@ -34,6 +38,7 @@ export class FrontDoor {
   readonly #options: FrontDoorOptions
   readonly #tcp: TcpServer
   readonly #tls: TlsServer
+  readonly #class: readonly X509Certificate[]
   /** below the sessions, those still in their handshake too */
   readonly #connections = new Set<Socket>()
   readonly #addresses = new WeakMap<Socket, string>()
@@ -41,6 +46,7 @@ export class FrontDoor {
 
   constructor(options: FrontDoorOptions) {
     this.#options = options
+    this.#class = classAuthorities(options.tls.ca)
     this.#tls = this.#tlsServer()
     this.#tcp = createTcpServer((socket) => this.#enter(socket))
     this.#tcp.maxConnections = options.limits.sessionsMax
@@ -104,6 +110,11 @@ export class FrontDoor {
     return this.#second.handshakes <= this.#options.limits.handshakesPerSecondMax
   }
 
+  #isOfClass(socket: TLSSocket): boolean {
+    const peer = socket.getPeerX509Certificate()
+    return peer !== undefined && this.#class.some((one) => peer.checkIssued(one) && peer.verify(one.publicKey))
+  }
+
   #tlsServer(): TlsServer {
     const { tls, limits, refusals, onPeer } = this.#options
     const server = createTlsServer({
@@ -119,9 +130,28 @@ export class FrontDoor {
       refusals.note(tlsFault(error, socket), { address: this.#addressOf(socket) })
       socket.destroy() // a failed handshake leaves the socket open otherwise
     })
-    server.on('secureConnection', onPeer)
+    server.on('secureConnection', (socket) => {
+      if (this.#isOfClass(socket)) return onPeer(socket)
+      refusals.note(otherClass(), { address: this.#addressOf(socket) })
+      socket.on('error', () => socket.destroy())
+      socket.destroy()
+    })
     return server
   }
+}
+
+/** The CAs below a root. @throws ConfigError when there is none */
+function classAuthorities(pem: Buffer): X509Certificate[] {
+  const all = certificatesFromPem(pem.toString('latin1')).map((der) => new X509Certificate(der))
+  const below = all.filter((one) => one.ca && !one.checkIssued(one))
+  if (below.length > 0) return below
+  throw new ConfigError([
+    'tls.trustFile: no CA below a root in it, and a root would let in every class of certificates',
+  ])
+}
+
+function otherClass(): PeerError {
+  return new PeerError('CERTIFICATE_UNTRUSTED', 'its CA is not the one of the class that is let in here')
 }
 
 /** With TLS 1.3 the client believes it is connected until we close: our log is the only place that says why. */

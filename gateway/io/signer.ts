@@ -15,9 +15,9 @@ const sealerUri = 'urn:ami:sealer:'
 export interface SignerFiles {
   /** PKCS#8 PEM of the sealer's key, not encrypted, for the gateway's eyes only */
   keyFile: string
-  /** PEM: the sealer's certificate, then the issuing CA's */
+  /** PEM: the sealer's certificate, then its CA's */
   certificateFile: string
-  /** PEM: the CRLs of the root and the issuing CA; read again whenever it is replaced */
+  /** PEM: the CRLs of every CA; read again whenever it is replaced */
   crlFile: string
   /** seconds since 1970 */
   now?: () => number
@@ -68,11 +68,16 @@ export async function openSigner({
         content,
         at,
         certificates: chain.map(({ der }) => der),
-        crls: lists.map(({ der }) => der),
+        crls: lists.filter(({ issuer }) => isAbove(chain, issuer)).map(({ der }) => der),
         sign: (octets) => signOnce('sha256', octets, key),
       })
     },
   }
+}
+
+/** Did this issuer issue one of the chain? The lists of other CAs say nothing about it. */
+function isAbove(chain: readonly Certificate[], issuer: Uint8Array): boolean {
+  return chain.some((one) => Buffer.compare(one.issuer, issuer) === 0)
 }
 
 function systemClock(): number {
@@ -81,7 +86,7 @@ function systemClock(): number {
 
 async function readChain(file: string): Promise<Certificate[]> {
   const chain = certificatesFromPem(await readFile(file, 'utf8')).map(parseCertificate)
-  if (chain.length < 2) throw new Error('the certificate of the sealer and that of its issuing CA belong here')
+  if (chain.length < 2) throw new Error('the certificate of the sealer and that of its CA belong here')
   return chain
 }
 

@@ -1,59 +1,50 @@
-import { createPublicKey, type KeyObject, sign as signOnce } from 'node:crypto'
 import { join } from 'node:path'
-import { parseCertificate } from '../certificate.ts'
+import { type Certificate, parseCertificate } from '../certificate.ts'
 import { crlNumber, parseCrls } from '../crl.ts'
 import { PkiError } from '../errors.ts'
-import { type Authority, publicKeyOctets } from '../issue.ts'
+import type { Authority } from '../issue.ts'
 import { fromPem, toPem } from '../pem.ts'
-import { type AuthorityName, backdateSeconds, daySeconds } from '../profiles.ts'
+import { type AuthorityName, authorityNames, authorityProfiles, backdateSeconds, daySeconds } from '../profiles.ts'
 import { issueCrl } from '../revoke.ts'
-import { equalOctets } from '../signature.ts'
 import { readText, writeDurably } from './files.ts'
-import { decryptKey } from './keys.ts'
 
 /**
- * A directory, for its owner only:
- * `root/key.pem` and `issuing/key.pem` (encrypted; `root/` may be taken away), `root.pem`, `issuing/certificate.pem`,
- * `crl/root.pem`, `crl/issuing.pem`, `crl/crl.pem` (both, for Node and OpenSSL), `journal.ndjson`.
+ * A directory, for its owner only: `store.json`; `root.pem`, and below each CA's name its certificate and, unless a token
+ * has it, its key (`root/` may be taken away); `trust/`, what a listener for one class trusts; `crl/`, one list a CA and
+ * `crl.pem` with all of them, for Node and OpenSSL; `manufacturers/`; `journal.ndjson`.
  */
 export const files = {
+  config: 'store.json',
   rootCertificate: 'root.pem',
-  issuingCertificate: 'issuing/certificate.pem',
   crls: 'crl/crl.pem',
   journal: 'journal.ndjson',
+  manufacturers: 'manufacturers',
 } as const
-
-export function keyFile(name: AuthorityName): string {
-  return `${name}/key.pem`
-}
 
 export function crlFileOf(name: AuthorityName): string {
   return `crl/${name}.pem`
 }
 
 export function certificateFile(name: AuthorityName): string {
-  return name === 'root' ? files.rootCertificate : files.issuingCertificate
+  return name === 'root' ? files.rootCertificate : `${name}/certificate.pem`
 }
 
-/** How long a CRL may be relied on. The root's is long, because its key is away; half-way through, a new one is due. */
-export const crlSeconds: Readonly<Record<AuthorityName, number>> = { root: 365 * daySeconds, issuing: 7 * daySeconds }
-
-/** A key of this process as an authority's signing function. */
-export function signer(key: KeyObject): Authority['sign'] {
-  return async (octets) => signOnce('sha256', octets, key)
+/** A class's CA and the root. */
+export function trustFileOf(name: AuthorityName): string {
+  return `trust/${name}.pem`
 }
 
-/** @throws PkiError `STORE_MISSING`, `STORE_PASSPHRASE`, `STORE_KEY` */
-export async function openAuthority(dir: string, name: AuthorityName, passphrase: string): Promise<Authority> {
+/** Seconds that a CRL may be relied on; half-way through, a new one is due. */
+export function crlSeconds(name: AuthorityName): number {
+  return authorityProfiles[name].crlDays * daySeconds
+}
+
+/** @throws PkiError `STORE_MISSING` */
+export async function readCertificate(dir: string, name: AuthorityName): Promise<Certificate> {
   const file = certificateFile(name)
   const [der] = fromPem('CERTIFICATE', await readText(join(dir, file)))
   if (der === undefined) throw new PkiError('STORE_MISSING', `${file} holds no certificate`)
-  const certificate = parseCertificate(der)
-  const key = decryptKey(await readText(join(dir, keyFile(name))), passphrase)
-  if (!equalOctets(publicKeyOctets(createPublicKey(key)), certificate.publicKey)) {
-    throw new PkiError('STORE_KEY', `${name}: the key is not the certificate's`)
-  }
-  return { certificate, sign: signer(key) }
+  return parseCertificate(der)
 }
 
 export interface CrlParts {
@@ -72,7 +63,7 @@ export async function writeCrl(dir: string, name: AuthorityName, { authority, at
       issuer: authority.certificate,
       number: clock > least ? clock : least,
       thisUpdate: at - backdateSeconds,
-      nextUpdate: at + crlSeconds[name],
+      nextUpdate: at + crlSeconds(name),
       entries,
     },
     authority.sign,
@@ -82,6 +73,6 @@ export async function writeCrl(dir: string, name: AuthorityName, { authority, at
 
 /** Node and OpenSSL want the CRLs of all levels in one file. */
 export async function bundleCrls(dir: string): Promise<void> {
-  const crls = await Promise.all((['root', 'issuing'] as const).map((name) => readText(join(dir, crlFileOf(name)))))
+  const crls = await Promise.all(authorityNames.map((name) => readText(join(dir, crlFileOf(name)))))
   await writeDurably(join(dir, files.crls), crls.join(''))
 }

@@ -1,87 +1,66 @@
-import { generateKeyPairSync } from 'node:crypto'
-import { access } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseCertificate } from '../certificate.ts'
 import { parseCrls } from '../crl.ts'
-import { PkiError } from '../errors.ts'
-import { type Authority, issueCertificate, publicKeyOctets } from '../issue.ts'
-import { encodeName, type HostNames } from '../names.ts'
+import type { Authority } from '../issue.ts'
 import { toPem } from '../pem.ts'
-import { type AuthorityName, type ProfileName, profiles } from '../profiles.ts'
-import { idPattern } from '../purpose.ts'
-import { provenKey } from '../request.ts'
+import { type AuthorityName, authorityNames, type IssuingName, issuingNames } from '../profiles.ts'
 import { encodeRevocation, type RevocationReason } from '../revoke.ts'
 import { equalOctets } from '../signature.ts'
-import { bundleCrls, crlFileOf, crlSeconds, files, keyFile, openAuthority, writeCrl } from './authority.ts'
+import type { Authorities } from './authorities.ts'
+import { bundleCrls, crlFileOf, crlSeconds, files, trustFileOf, writeCrl } from './authority.ts'
+import { type Certified, Certifier, type IssuedCertificate, type IssueRequest } from './certify.ts'
+import type { StoreConfig } from './config.ts'
 import { readText } from './files.ts'
-import type { Issued, Journal } from './journal.ts'
+import type { Journal } from './journal.ts'
 import { type Listed, Register } from './register.ts'
+
+export type { IssuedCertificate, IssueRequest } from './certify.ts'
 
 /** Certificates that share one fsync, the most. */
 const sharedFsyncMax = 1_000
 
-export interface IssueRequest {
-  profile: ProfileName
-  /** 1 to 64 of `A-Z a-z 0-9 . _ -`: the subject's common name and the end of its URI */
-  id: string
-  /** for a gateway, and for nothing else */
-  names?: HostNames
-  /** DER of a PKCS#10 request, whose key is used and whose names are not; without: a key is made here */
-  csr?: Uint8Array
-  /** fewer than the profile's */
-  days?: number
-}
-
-export interface IssuedCertificate {
-  certificatePem: string
-  /** the certificate, then the issuing CA's */
-  chainPem: string
-  /** PKCS#8, not encrypted; `undefined` for a request that brought its key */
-  privateKeyPem: string | undefined
-  /** upper-case hex */
-  serial: string
-}
-
-/** The journal's line for a certificate. */
-export function entryOf(
-  der: Uint8Array,
-  { at, name, id }: { at: number; name: ProfileName | AuthorityName; id: string },
-): Issued {
-  const { serial, notBefore, notAfter } = parseCertificate(der)
-  const issuer = name === 'root' || name === 'issuing' ? 'root' : 'issuing'
-  const certificate = Buffer.from(der).toString('base64')
-  return { event: 'issued', at: Math.floor(at), serial, profile: name, id, issuer, notBefore, notAfter, certificate }
-}
-
 export interface Opened {
   dir: string
-  passphrase: string
-  rootPem: string
-  issuing: Authority
+  config: StoreConfig
+  authorities: Authorities
+  journal: Journal
+  /** seconds since 1970 */
   now: () => number
 }
 
-/** An open issuing CA. Every answer is journaled on disk before it is given. */
+/** An open PKI. Every answer is journaled on disk before it is given. */
 export class Pki {
   readonly rootPem: string
-  readonly issuingPem: string
-  /** PEM of the root's CRL and the issuing CA's, replaced as a whole */
+  /** PEM of every CA's CRL, replaced as a whole */
   readonly crlFile: string
   readonly #opened: Opened
-  readonly #journal: Journal
   readonly #register = new Register()
+  readonly #certifier: Certifier
   #publishing: Promise<void> = Promise.resolve()
   #reading: Promise<void> = Promise.resolve()
 
-  constructor(opened: Opened, journal: Journal) {
+  constructor(opened: Opened) {
     this.#opened = opened
-    this.#journal = journal
-    this.rootPem = opened.rootPem
-    this.issuingPem = toPem('CERTIFICATE', opened.issuing.certificate.der)
+    this.rootPem = this.certificatePem('root')
     this.crlFile = join(opened.dir, files.crls)
+    this.#certifier = new Certifier({ ...opened, register: this.#register })
   }
 
-  /** @throws PkiError `REQUEST_…`, `LINT` */
+  /** PEM of one CA's certificate. */
+  certificatePem(name: AuthorityName): string {
+    return toPem('CERTIFICATE', this.#opened.authorities.certificate(name).der)
+  }
+
+  /** File of what a listener for one class trusts: that class's CA, then the root. */
+  trustFile(name: IssuingName): string {
+    return join(this.#opened.dir, trustFileOf(name))
+  }
+
+  /** A CA with its key in use. @throws PkiError `ROOT_OFFLINE`, `STORE_KEY`, and what its keystore throws */
+  authority(name: AuthorityName): Promise<Authority> {
+    return this.#opened.authorities.open(name)
+  }
+
+  /** @throws PkiError `REQUEST_…`, `KEY_REUSED`, `KEY_REVOKED`, `LINT` */
   async issue(request: IssueRequest): Promise<IssuedCertificate> {
     const [issued] = await this.issueMany([request])
     return issued!
@@ -94,67 +73,39 @@ export class Pki {
   async issueMany(requests: readonly IssueRequest[]): Promise<IssuedCertificate[]> {
     const all: IssuedCertificate[] = []
     for (let start = 0; start < requests.length; start += sharedFsyncMax) {
-      const signed: { entry: Issued; issued: IssuedCertificate }[] = []
-      for (const request of requests.slice(start, start + sharedFsyncMax)) signed.push(await this.#sign(request))
-      await this.#journal.append(signed.map(({ entry }) => entry))
-      all.push(...signed.map(({ issued }) => issued))
+      await this.#catchUp()
+      const batch: Certified[] = []
+      for (const request of requests.slice(start, start + sharedFsyncMax)) {
+        batch.push(await this.#certifier.certify(request, this.#opened.now(), batch))
+      }
+      await this.#opened.journal.append(batch.map(({ entry }) => entry))
+      all.push(...batch.map(({ issued }) => issued))
     }
     return all
   }
 
-  async #sign({
-    profile: name,
-    id,
-    names,
-    csr,
-    days,
-  }: IssueRequest): Promise<{ entry: Issued; issued: IssuedCertificate }> {
-    const profile = profiles[name]
-    if (!idPattern.test(id)) throw new PkiError('REQUEST_ID', 'an id is 1 to 64 of A-Z a-z 0-9 . _ -')
-    if (names !== undefined && profile.names !== 'hosts') {
-      throw new PkiError('REQUEST_NAMES', `a ${name} certificate has no host names`)
-    }
-    const at = this.#opened.now()
-    const { publicKey, privateKeyPem } = csr === undefined ? newKey() : { publicKey: provenKey(csr) }
-    const template = {
-      profile,
-      subject: encodeName({ common: id }),
-      id,
-      hosts: names ?? { dns: [], ip: [] },
-      publicKey,
-      at,
-      days: days ?? profile.days,
-    }
-    const { certificate, sign } = this.#opened.issuing
-    const der = await issueCertificate(template, certificate, sign)
-    const certificatePem = toPem('CERTIFICATE', der)
-    const entry = entryOf(der, { at, name, id })
-    const chainPem = certificatePem + this.issuingPem
-    return { entry, issued: { certificatePem, chainPem, privateKeyPem, serial: entry.serial } }
-  }
-
   /**
-   * Journals the revocation and writes the new CRL; again for the same serial it does no harm. Revoking the issuing CA
-   * needs the root's key.
+   * Journals the revocation and writes the new CRL; again for the same serial it does no harm. Revoking a CA needs the
+   * root's key.
    * @param serial hex in either case, colons allowed
    * @throws PkiError `SERIAL_UNKNOWN`, `ROOT_OFFLINE`
    */
   async revoke(serial: string, reason: RevocationReason): Promise<void> {
     const found = await this.find(serial)
-    const authority = await this.#authority(found.issuer)
+    const authority = await this.authority(found.issuer)
     if (found.revoked === undefined) {
       const at = Math.floor(this.#opened.now())
-      await this.#journal.append([{ event: 'revoked', serial: found.serial, at, reason }])
+      await this.#opened.journal.append([{ event: 'revoked', serial: found.serial, at, reason }])
     }
     await this.#publish(found.issuer, authority)
   }
 
-  /** Writes a fresh CRL of the issuing CA, or of the root while its key is here. @throws PkiError `ROOT_OFFLINE` */
-  async refreshCrl(name: AuthorityName = 'issuing'): Promise<void> {
-    await this.#publish(name, await this.#authority(name))
+  /** Writes a fresh CRL of a CA; of the root while its key is here. @throws PkiError `ROOT_OFFLINE` */
+  async refreshCrl(name: AuthorityName): Promise<void> {
+    await this.#publish(name, await this.authority(name))
   }
 
-  /** All that was ever issued, oldest first, the two CAs included. */
+  /** All that was ever issued, oldest first, the CAs included. */
   async list(): Promise<Listed[]> {
     await this.#catchUp()
     return this.#register.list()
@@ -166,33 +117,40 @@ export class Pki {
     return this.#register.find(serial)
   }
 
-  /** Writes CRLs that lag behind the journal; the issuing CA's also when half its time is over. */
+  /** Reads what was journaled since, by this process or another. */
+  refresh(): Promise<void> {
+    return this.#catchUp()
+  }
+
+  /** The certificates of one public key as of the last look at the journal, oldest first. @param key as `keyDigest` gives it */
+  withKey(key: string): Listed[] {
+    return this.#register.withKey(key)
+  }
+
+  /** Writes CRLs that lag behind the journal; an issuing CA's also when half its time is over. */
   async mendCrl(): Promise<void> {
     await this.#catchUp()
-    for (const name of ['root', 'issuing'] as const) {
+    for (const name of authorityNames) {
       const [crl] = parseCrls(await readText(join(this.#opened.dir, crlFileOf(name))).catch(() => ''))
       const lags = this.#register.revokedBy(name).some(({ serial }) => crl?.serials.has(serial) !== true)
-      const due = (crl?.nextUpdate ?? 0) - crlSeconds[name] / 2 < this.#opened.now()
-      if (lags || (due && name === 'issuing')) await this.refreshCrl(name)
+      const due = (crl?.nextUpdate ?? 0) - crlSeconds(name) / 2 < this.#opened.now()
+      if (lags || (due && name !== 'root')) await this.refreshCrl(name)
     }
+    await this.#mendBundle()
+  }
+
+  async #mendBundle(): Promise<void> {
     const bundled = parseCrls(await readText(this.crlFile).catch(() => ''))
-    const single = await readText(join(this.#opened.dir, crlFileOf('issuing')))
-    if (!parseCrls(single).every(({ der }) => bundled.some((one) => equalOctets(one.der, der)))) {
-      await bundleCrls(this.#opened.dir)
+    const held = (der: Uint8Array): boolean => bundled.some((one) => equalOctets(one.der, der))
+    for (const name of issuingNames) {
+      const single = parseCrls(await readText(join(this.#opened.dir, crlFileOf(name))))
+      if (!single.every(({ der }) => held(der))) return bundleCrls(this.#opened.dir)
     }
   }
 
   async close(): Promise<void> {
-    await this.#journal.close()
-  }
-
-  async #authority(name: AuthorityName): Promise<Authority> {
-    const { dir, passphrase, issuing } = this.#opened
-    if (name === 'issuing') return issuing
-    await access(join(dir, keyFile('root'))).catch((cause) => {
-      throw new PkiError('ROOT_OFFLINE', 'the root key is away: this needs the directory root/', { cause })
-    })
-    return openAuthority(dir, 'root', passphrase)
+    await this.#opened.journal.close()
+    await this.#opened.authorities.close()
   }
 
   /** One at a time, so that no older list replaces a newer one. */
@@ -204,29 +162,18 @@ export class Pki {
 
   /** Repeats while another process revokes meanwhile, so that the last CRL written knows of every revocation. */
   async #publishNow(name: AuthorityName, authority: Authority): Promise<void> {
-    const { dir, now } = this.#opened
+    const { dir, now, journal } = this.#opened
     do {
       await this.#catchUp()
       const entries = this.#register.revokedBy(name).map(encodeRevocation)
       await writeCrl(dir, name, { authority, at: now(), entries })
       await bundleCrls(dir)
-    } while ((await this.#journal.unread()) > 0)
+    } while ((await journal.unread()) > 0)
   }
 
   #catchUp(): Promise<void> {
-    this.#reading = this.#reading.then(() => this.#readOn())
-    return this.#reading
-  }
-
-  async #readOn(): Promise<void> {
-    this.#register.add(await this.#journal.read())
-  }
-}
-
-function newKey(): { publicKey: Uint8Array; privateKeyPem: string } {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  return {
-    publicKey: publicKeyOctets(publicKey),
-    privateKeyPem: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    const turn = this.#reading.then(async () => this.#register.add(await this.#opened.journal.read()))
+    this.#reading = turn
+    return turn
   }
 }

@@ -12,6 +12,8 @@ export interface Issued {
   profile: ProfileName | AuthorityName
   id: string
   issuer: AuthorityName
+  /** SHA-256 of the SubjectPublicKeyInfo, hex */
+  key: string
   notBefore: number
   notAfter: number
   /** DER in base64 */
@@ -89,11 +91,13 @@ export class Journal {
   /** Entries written since the last call, by this process or another. @throws PkiError `JOURNAL_CORRUPT` */
   async read(): Promise<Entry[]> {
     const chunks: Buffer[] = []
-    for (;;) {
-      const at = this.#readTo + chunks.reduce((sum, { length }) => sum + length, 0)
-      const { bytesRead, buffer } = await this.#file.read(Buffer.alloc(chunkOctets), 0, chunkOctets, at)
+    const end = this.#readTo + (await this.unread())
+    for (let at = this.#readTo; at < end; ) {
+      const length = Math.min(chunkOctets, end - at)
+      const { bytesRead, buffer } = await this.#file.read(Buffer.allocUnsafe(length), 0, length, at)
       if (bytesRead === 0) break
       chunks.push(buffer.subarray(0, bytesRead))
+      at += bytesRead
     }
     const octets = Buffer.concat(chunks)
     const whole = octets.subarray(0, octets.lastIndexOf(0x0a) + 1)

@@ -15,16 +15,22 @@ const derive: (passphrase: string, salt: Buffer, length: number, options: typeof
 export const passphraseLengthMin = 12
 
 /** The first line of a file that only its owner may read. @throws PkiError `STORE_PASSPHRASE`, `STORE_MISSING` */
-export async function readPassphrase(path: string): Promise<string> {
+export async function readSecretLine(path: string): Promise<string> {
   const mode = await readMode(path)
   if ((mode & 0o077) !== 0) {
     throw new PkiError('STORE_PASSPHRASE', `${path} is open to others (${mode.toString(8)}): chmod 600`)
   }
   const [line] = (await readText(path)).split(/\r?\n/)
-  if (line!.length < passphraseLengthMin) {
+  return line!
+}
+
+/** A secret line of `passphraseLengthMin` characters or more. @throws PkiError `STORE_PASSPHRASE`, `STORE_MISSING` */
+export async function readPassphrase(path: string): Promise<string> {
+  const line = await readSecretLine(path)
+  if (line.length < passphraseLengthMin) {
     throw new PkiError('STORE_PASSPHRASE', `${path}: a passphrase has ${passphraseLengthMin} characters at the least`)
   }
-  return line!
+  return line
 }
 
 /**

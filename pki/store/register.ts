@@ -12,12 +12,42 @@ export interface Listed extends Issued {
 export class Register {
   readonly #issued = new Map<string, Issued>()
   readonly #revoked = new Map<string, Revocation>()
+  /** serials of the certificates of each public key */
+  readonly #keys = new Map<string, string[]>()
+  readonly #counts = new Map<AuthorityName, number>()
 
   add(entries: readonly Entry[]): void {
     for (const entry of entries) {
-      if (entry.event === 'issued') this.#issued.set(entry.serial, entry)
+      if (entry.event === 'issued') this.#addIssued(entry)
       else if (!this.#revoked.has(entry.serial)) this.#revoked.set(entry.serial, entry)
     }
+  }
+
+  #addIssued(entry: Issued): void {
+    this.#issued.set(entry.serial, entry)
+    this.#keys.set(entry.key, [...(this.#keys.get(entry.key) ?? []), entry.serial])
+    this.#counts.set(entry.issuer, this.issuedBy(entry.issuer) + 1)
+  }
+
+  /** How many certificates a CA has issued. */
+  issuedBy(issuer: AuthorityName): number {
+    return this.#counts.get(issuer) ?? 0
+  }
+
+  /**
+   * Why a public key may not be certified for this identity: it was certified for another one, or a certificate of it was
+   * revoked. To be certified again for the same one is renewal.
+   * @param key its digest, as `keyDigest` gives it
+   */
+  keyFault(key: string, { profile, id }: Pick<Issued, 'profile' | 'id'>): PkiError | undefined {
+    for (const serial of this.#keys.get(key) ?? []) {
+      const found = this.#issued.get(serial)!
+      if (this.#revoked.has(serial)) return new PkiError('KEY_REVOKED', `the key's certificate ${serial} was revoked`)
+      if (found.profile !== profile || found.id !== id) {
+        return new PkiError('KEY_REUSED', `the key is certified for ${found.profile} ${found.id}: ${serial}`)
+      }
+    }
+    return undefined
   }
 
   /** Oldest first. */
@@ -30,6 +60,11 @@ export class Register {
     const issued = this.#issued.get(serial.replaceAll(':', '').toUpperCase())
     if (issued === undefined) throw new PkiError('SERIAL_UNKNOWN', `${serial} was not issued here`)
     return { ...issued, revoked: this.#revoked.get(issued.serial) }
+  }
+
+  /** Those of one public key, oldest first. @param key its digest, as `keyDigest` gives it */
+  withKey(key: string): Listed[] {
+    return (this.#keys.get(key) ?? []).map((serial) => this.find(serial))
   }
 
   revokedBy(issuer: AuthorityName): Revocation[] {

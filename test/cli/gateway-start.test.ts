@@ -31,7 +31,7 @@ function folderWith(changes: object = {}): string {
     tls: {
       keyFile: tls!.keyFile,
       certificateFile: tls!.certificateFile,
-      trustFile: pki.rootFile,
+      trustFile: pki.deviceTrustFile,
       crlFile: pki.crlFile,
     },
     sealer: { keyFile: sealer!.keyFile, certificateFile: sealer!.certificateFile },
@@ -58,6 +58,7 @@ describe('a gateway that cannot start says why, and ends', () => {
   test.for([
     ['a TLS key that is not there', 'keyFile', () => ({ tls: { keyFile: 'none' } })],
     ['a trust file that is not there', 'trustFile', () => ({ tls: { trustFile: 'none' } })],
+    ['a root alone to trust', 'trustFile', () => ({ tls: { trustFile: pki.rootFile } })],
     ['a CRL that is not there', 'none', () => ({ tls: { crlFile: 'none' } })],
     ['a sealer key that is not there', 'none', () => ({ sealer: { keyFile: 'none' } })],
   ] as const)('with %s: exit 78', ([, names, change]) => {
@@ -66,7 +67,7 @@ describe('a gateway that cannot start says why, and ends', () => {
       tls: {
         keyFile: tls!.keyFile,
         certificateFile: tls!.certificateFile,
-        trustFile: pki.rootFile,
+        trustFile: pki.deviceTrustFile,
         crlFile: pki.crlFile,
         ...changes.tls,
       },

@@ -71,13 +71,31 @@ describe('a peer', () => {
     }
   })
 
-  test('that sends its leaf without the issuing CA gets nowhere', async () => {
+  test('that sends its leaf without its CA is known all the same: the CA of its class lies here', async () => {
     const certificate = await pki.issue('concentrator', 'dc-leaf')
     const door = await openFrontDoor(pki, gateway)
     const client = await dial(door.port, { ...credentials(pki, certificate), cert: certificate.certificatePem })
-    await client.closed
-    await door.tail.until({ event: 'peer.refused', code: 'CERTIFICATE_UNTRUSTED', address: '127.0.0.1' })
+    await client.open()
+    client.socket.destroy()
   })
+
+  test.for([
+    ['operator', 'CERTIFICATE_UNTRUSTED'],
+    ['researcher', 'CERTIFICATE_UNTRUSTED'],
+    ['sealer', 'CERTIFICATE_ROLE'], // TLS sees that it may not be a client
+    ['gateway', 'CERTIFICATE_ROLE'],
+  ] as const)(
+    'that shows the certificate of a %s, from another CA under the same root, gets no session',
+    async ([profile, code]) => {
+      const certificate = await pki.issue(profile, `other-${profile}`)
+      const door = await openFrontDoor(pki, gateway)
+      const cert = certificate.chainPem + pki.rootPem
+      const client = await dial(door.port, { ...credentials(pki, certificate), cert })
+      await client.closed
+      await door.tail.until({ event: 'peer.refused', code, address: '127.0.0.1' })
+      expect(client.packets).toEqual([])
+    },
+  )
 
   test('that speaks TLS 1.2 at most gets no handshake', async () => {
     const certificate = await pki.issue('concentrator', 'dc-12')

@@ -34,7 +34,7 @@ describe('ami pki', () => {
     expect(readFileSync(file('c1.key'), 'utf8')).toMatch(/^-----BEGIN PRIVATE KEY-----/)
 
     expect(ami('list', '--dir', ca).out).toMatch(new RegExp(`${serial}  concentrator .* c1  valid\n`))
-    expect(JSON.parse(ami('list', '--dir', ca, '--json').out).certificates).toHaveLength(3)
+    expect(JSON.parse(ami('list', '--dir', ca, '--json').out).certificates).toHaveLength(6)
     expect(JSON.parse(ami('show', '--dir', ca, serial, '--json').out)).toMatchObject({ id: 'c1', state: 'valid' })
     expect(ami('lint', '--profile', 'concentrator', file('c1.pem'))).toMatchObject({
       code: 0,
@@ -83,17 +83,21 @@ describe('ami pki', () => {
       'root',
       '--issuer',
       join(ca, 'root.pem'),
-      join(ca, 'issuing', 'certificate.pem'),
+      join(ca, 'device', 'certificate.pem'),
       '--json',
     )
     expect(code).toBe(1)
-    expect(JSON.parse(out).broken.map(({ name }: { name: string }) => name)).toEqual(['path-length-is-the-profiles'])
+    expect(JSON.parse(out).broken.map(({ name }: { name: string }) => name)).toEqual([
+      'path-length-is-the-profiles',
+      'extended-key-usage-is-the-profiles',
+      'policies-are-the-profiles',
+    ])
     expect(ami('lint', '--profile', 'root', join(ca, 'root.pem')).code).toBe(0)
   })
 
   test('crl writes a fresh one, of the root too while its key is here', () => {
     const first = readFileSync(join(ca, 'crl', 'crl.pem'), 'utf8')
-    expect(JSON.parse(ami('crl', ...store, '--root', '--json').out).crls).toHaveLength(2)
+    expect(JSON.parse(ami('crl', ...store, '--root', '--json').out).crls).toHaveLength(5)
     expect(readFileSync(join(ca, 'crl', 'crl.pem'), 'utf8')).not.toBe(first)
   })
 
@@ -128,6 +132,8 @@ describe('ami pki', () => {
     const issued = ami('issue', ...store, '--profile', 'mdm', '--id', 'm2', '--csr', file('r.csr'))
     expect(issued).toMatchObject({ code: 0, err: '' })
     writeFileSync(file('r.pem'), issued.out)
-    expect(openssl('x509', '-in', file('r.pem'), '-noout', '-subject').output).toBe('subject=CN = m2\n')
+    expect(openssl('x509', '-in', file('r.pem'), '-noout', '-subject').output).toBe(
+      'subject=O = Test Grid, OU = Signing, CN = m2\n',
+    )
   })
 })

@@ -6,7 +6,7 @@ import { ConfigError } from '#gateway/errors.ts'
 import { openSigner, type Signer } from '#gateway/io/signer.ts'
 import { context, DerReader, encode, octetString, only, sequence, setOf, tag } from '#pki/der.ts'
 import { newSerial } from '#pki/issue.ts'
-import { profiles } from '#pki/profiles.ts'
+import { authorityProfiles, profiles } from '#pki/profiles.ts'
 import { certificatesFromPem, type DetachedVerdict, encodeDetached, parseCrls, verifyDetached } from '#pki/verify.ts'
 import { type FiledCertificate, throwawayPki, type WithForeign } from '#test/support/pki.ts'
 import { cast, forge, forgeCa, forgeCrl, forgeRoot, now } from './forge.ts'
@@ -111,8 +111,8 @@ describe('verifyDetached', () => {
   })
 
   test('refuses another certificate of the same name, serial and key in the signer’s place', async () => {
-    const people = cast()
-    const [root, ca] = [forgeRoot(people), forgeCa(people)]
+    const people = cast('Signing')
+    const [root, ca] = [forgeRoot(people), forgeCa(people, { profile: authorityProfiles.signing })]
     const crls = [await forgeCrl(root, people.root.key), await forgeCrl(ca, people.ca.key)]
     const serial = newSerial()
     const forged = (): Uint8Array =>

@@ -8,6 +8,7 @@ import { parseCrl } from '#pki/crl.ts'
 import { bitString, sequence } from '#pki/der.ts'
 import { PkiError } from '#pki/errors.ts'
 import { toPem } from '#pki/pem.ts'
+import { policy } from '#pki/purpose.ts'
 import { ecdsaSha256 } from '#pki/signature.ts'
 import { verifyChain } from '#pki/verify.ts'
 import { cast, forgeCa, forgeCrl, forgeLeaf, forgeRoot, now } from './forge.ts'
@@ -74,7 +75,9 @@ function opensslAccepts({ leaf, ca, caCrl }: Chain): boolean {
   write('crls', 'X509 CRL', good.rootCrl, caCrl)
   const file = (name: string): string => join(dir, name)
   const trust = ['-no-CApath', '-no-CAstore', '-CAfile', file('root'), '-untrusted', file('ca')]
-  const how = ['-x509_strict', '-crl_check_all', '-CRLfile', file('crls'), '-purpose', 'sslclient', '-attime', `${now}`]
+  const policies = ['-explicit_policy', '-policy', policy.concentrator]
+  const lists = ['-crl_check_all', '-CRLfile', file('crls')]
+  const how = ['-x509_strict', ...lists, '-purpose', 'sslclient', ...policies, '-attime', `${now}`]
   return openssl('verify', ...how, ...trust, file('leaf')).ok
 }
 

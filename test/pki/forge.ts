@@ -1,24 +1,20 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { extensionOid, keyUsageBit, parseCertificate } from '#pki/certificate.ts'
+import { parseCertificate } from '#pki/certificate.ts'
+import { bitString, context, DerReader, encode, integer, only, sequence, tag, time } from '#pki/der.ts'
 import {
-  bitList,
-  bitString,
-  boolean,
-  context,
-  contextPrimitive,
-  DerReader,
-  encode,
-  integer,
-  octetString,
-  oid,
-  only,
-  sequence,
-  tag,
-  time,
-} from '#pki/der.ts'
+  alternativeNames,
+  authorityKeyId,
+  constraintsExtension,
+  constraintsOf,
+  encodeExtension,
+  type NewExtension,
+  privateZones,
+  profileExtensions,
+  subjectKeyId,
+} from '#pki/extensions.ts'
 import { keyIdOf, newSerial, publicKeyOctets } from '#pki/issue.ts'
-import { encodeHostNames, encodeName, encodeUri } from '#pki/names.ts'
-import { authorityProfiles, type Profile, profiles } from '#pki/profiles.ts'
+import { encodeName } from '#pki/names.ts'
+import { type AuthorityProfile, authorityProfiles, type Profile, profiles } from '#pki/profiles.ts'
 import { encodeRevocation, issueCrl } from '#pki/revoke.ts'
 import { ecdsaSha256 } from '#pki/signature.ts'
 
@@ -33,20 +29,18 @@ export interface Party {
   name: Uint8Array
 }
 
-export function party(common: string, namedCurve = 'P-256'): Party {
+/** Subjects stand where the Device CA may issue. */
+export function party(common: string, namedCurve = 'P-256', unit = 'Devices'): Party {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve })
-  return { key: privateKey, publicKey: publicKeyOctets(publicKey), name: encodeName({ common }) }
+  const name = encodeName({ organisation: 'Forged', unit, common })
+  return { key: privateKey, publicKey: publicKeyOctets(publicKey), name }
 }
 
-export interface ForgedExtension {
-  oid: string
-  critical: boolean
-  value: Uint8Array
-}
+export type ForgedExtension = NewExtension
 
 /** Every field that a forger may choose; what is left out is as the profile has it. */
 export interface Forgery {
-  profile: Profile
+  profile: Profile | AuthorityProfile
   subject: Party
   issuer: Party
   /** the SAN's id */
@@ -82,38 +76,16 @@ export function forge(forgery: Forgery): Uint8Array {
   return sequence(tbs, outer, bitString(sign('sha256', tbs, forgery.signer ?? issuer.key)))
 }
 
-function encodeExtension({ oid: type, critical, value }: ForgedExtension): Uint8Array {
-  return sequence(oid(type), ...(critical ? [boolean(true)] : []), octetString(value))
-}
-
 function usualExtensions({ profile, subject, issuer, id = 'c1' }: Forgery): ForgedExtension[] {
-  const { names, pathLength, extendedKeyUsage } = profile
-  const host = { dns: ['gateway.example'], ip: [] }
+  const hosts = { dns: ['gateway.test'], ip: [] }
   return [
-    {
-      oid: extensionOid.authorityKeyId,
-      critical: false,
-      value: sequence(encode(contextPrimitive(0), keyIdOf(issuer.publicKey))),
-    },
-    { oid: extensionOid.subjectKeyId, critical: false, value: octetString(keyIdOf(subject.publicKey)) },
-    {
-      oid: extensionOid.basicConstraints,
-      critical: true,
-      value: pathLength === undefined ? sequence() : sequence(boolean(true), integer(pathLength)),
-    },
-    { oid: extensionOid.keyUsage, critical: true, value: bitList(profile.keyUsage.map((usage) => keyUsageBit[usage])) },
-    ...(extendedKeyUsage.length === 0
-      ? []
-      : [{ oid: extensionOid.extendedKeyUsage, critical: false, value: sequence(...extendedKeyUsage.map(oid)) }]),
-    ...(names === 'none'
-      ? []
-      : [
-          {
-            oid: extensionOid.subjectAlternativeName,
-            critical: false,
-            value: names === 'hosts' ? encodeHostNames(host) : encodeUri(`${names.uri}${id}`),
-          },
-        ]),
+    authorityKeyId(keyIdOf(issuer.publicKey)),
+    subjectKeyId(keyIdOf(subject.publicKey)),
+    ...profileExtensions(profile),
+    ...('scope' in profile && profile.scope !== undefined
+      ? [constraintsExtension(constraintsOf(profile.scope, 'Forged', privateZones))]
+      : []),
+    ...alternativeNames(profile, id, hosts),
   ]
 }
 
@@ -158,8 +130,9 @@ export interface Cast {
   leaf: Party
 }
 
-export function cast(): Cast {
-  return { root: party('Forged Root CA'), ca: party('Forged Issuing CA'), leaf: party('c1') }
+/** @param unit where the leaf stands: that of the CA that is to issue it */
+export function cast(unit = 'Devices'): Cast {
+  return { root: party('Forged Root CA'), ca: party('Forged CA'), leaf: party('c1', 'P-256', unit) }
 }
 
 export function forgeRoot({ root }: Cast, change: Partial<Forgery> = {}): Uint8Array {
@@ -167,7 +140,7 @@ export function forgeRoot({ root }: Cast, change: Partial<Forgery> = {}): Uint8A
 }
 
 export function forgeCa({ root, ca }: Cast, change: Partial<Forgery> = {}): Uint8Array {
-  return forge({ profile: authorityProfiles.issuing, subject: ca, issuer: root, ...change })
+  return forge({ profile: authorityProfiles.device, subject: ca, issuer: root, ...change })
 }
 
 export function forgeLeaf({ ca, leaf }: Cast, change: Partial<Forgery> = {}): Uint8Array {

@@ -1,20 +1,45 @@
 import { describe, expect, test } from 'vitest'
-import { extensionOid, parseCertificate } from '#pki/certificate.ts'
+import { type Certificate, extensionOid, parseCertificate } from '#pki/certificate.ts'
 import { bitList, boolean, encode, integer, octetString, oid, sequence, setOf, tag, text, time } from '#pki/der.ts'
+import { encodeDistributionPoints } from '#pki/distribution-point.ts'
 import { lint, lintRules } from '#pki/lint.ts'
 import { encodeHostNames, encodeName, encodeUri } from '#pki/names.ts'
-import { authorityProfiles, type Profile, profiles } from '#pki/profiles.ts'
-import { cast, type Forgery, forge, forgeCa, forgeRoot, now, party, replacing, without } from './forge.ts'
+import {
+  type AuthorityName,
+  authorityNames,
+  authorityProfiles,
+  type LeafProfile,
+  type Profile,
+  profiles,
+} from '#pki/profiles.ts'
+import { keyPurpose, policy } from '#pki/purpose.ts'
+import { cast, type Forgery, forge, forgeCa, forgeRoot, now, type Party, party, replacing, without } from './forge.ts'
 
 const people = cast()
-const { ca, leaf } = people
-const decade = authorityProfiles.root.days * 86_400
+const { ca } = people
+const decade = authorityProfiles.root.days! * 86_400
 const long: [Uint8Array, Uint8Array] = [time(now - decade), time(now + decade)]
-const issuerDer = forgeCa(people, { validity: long })
-const issuer = parseCertificate(issuerDer)
 
-function broken(profile: Profile, change: Partial<Forgery>): string[] {
-  const certificate = parseCertificate(forge({ profile, subject: leaf, issuer: ca, ...change }))
+/** The CA of a class, by the name and key of the one that forges. */
+function authority(name: AuthorityName): Certificate {
+  return parseCertificate(forgeCa(people, { profile: authorityProfiles[name], validity: long }))
+}
+const authorities = Object.fromEntries(authorityNames.map((name) => [name, authority(name)])) as Record<
+  AuthorityName,
+  Certificate
+>
+
+function authorityOf(profile: Profile): AuthorityName {
+  return ('issuers' in profile ? (profile as LeafProfile).issuers[0] : undefined) ?? 'root'
+}
+
+/** Someone who stands where this profile's CA may issue. */
+function subject(profile: Profile): Party {
+  return party('c1', 'P-256', authorityProfiles[authorityOf(profile)].scope?.unit)
+}
+
+function broken(profile: Profile, change: Partial<Forgery>, issuer = authorities[authorityOf(profile)]): string[] {
+  const certificate = parseCertificate(forge({ profile, subject: subject(profile), issuer: ca, ...change }))
   return lint({ certificate, profile, issuer }).map(({ name }) => name)
 }
 
@@ -28,15 +53,14 @@ const negative = Uint8Array.of(0x80, ...new Uint8Array(15).fill(7))
 const day = 86_400
 
 /** For each rule a certificate that breaks it and nothing else. */
-const breakers: Readonly<Record<string, { profile?: Profile; change: Partial<Forgery> }>> = {
+const breakers: Readonly<Record<string, { profile?: Profile; change: Partial<Forgery>; issuer?: Certificate }>> = {
   'version-is-3': { change: { version: 2 } },
   'serial-is-positive': { change: { serial: negative } },
   'serial-is-short': { change: { serial: new Uint8Array(21).fill(7) } },
   'serial-is-unpredictable': { change: { serial: new Uint8Array(7).fill(7) } },
   'algorithms-agree': { change: { outer: sha384 } },
-  'algorithm-is-ecdsa-sha256': { change: { inner: sha384, outer: sha384 } },
-  'key-is-p256': { change: { subject: party('c1', 'P-384') } },
-  'issuer-is-the-issuers-subject': { change: { issuerName: encodeName({ common: 'Another CA' }) } },
+  'signature-is-as-the-profile-set-signs': { change: { inner: sha384, outer: sha384 } },
+  'key-is-of-the-profile-set': { change: { subject: party('c1', 'P-384') } },
   'subject-is-named': {
     change: {
       subjectName: sequence(),
@@ -44,23 +68,31 @@ const breakers: Readonly<Record<string, { profile?: Profile; change: Partial<For
     },
   },
   'one-attribute-an-rdn': {
-    change: { subjectName: sequence(setOf([attribute('2.5.4.3', 'c1'), attribute('2.5.4.10', 'AMI')])) },
+    change: {
+      subjectName: sequence(
+        setOf([attribute('2.5.4.10', 'Forged')]),
+        setOf([attribute('2.5.4.11', 'Devices')]),
+        setOf([attribute('2.5.4.3', 'c1'), attribute('2.5.4.5', '7')]),
+      ),
+    },
   },
   'common-name-is-the-id': { change: { id: 'c2' } },
+  'common-name-is-no-host': {
+    change: { subject: party('c1.example'), id: 'c1.example' },
+    issuer: parseCertificate(
+      forgeCa(people, {
+        profile: authorityProfiles.device,
+        validity: long,
+        extensions: without(extensionOid.nameConstraints),
+      }),
+    ),
+  },
   'times-in-the-right-form': { change: { validity: [time(now), generalized(now + day)] } },
   'validity-in-order': { change: { validity: [time(now + day), time(now)] } },
   'validity-within-the-profile': { change: { validity: [time(now), time(now + 91 * day)] } },
-  'validity-within-the-issuers': {
-    change: { validity: [time(now + decade - day), time(now + decade + day)] },
-  },
   'extensions-once': { change: { extensions: (usual) => [...usual, usual[1]!] } },
   'extensions-known': { change: { extensions: replacing({ oid: '1.2.3.4' }) } },
   'authority-key-id-present': { change: { extensions: without(extensionOid.authorityKeyId) } },
-  'authority-key-id-is-the-issuers': {
-    change: {
-      extensions: replacing({ oid: extensionOid.authorityKeyId, value: sequence(encode(0x80, new Uint8Array(20))) }),
-    },
-  },
   'subject-key-id-present': { change: { extensions: without(extensionOid.subjectKeyId) } },
   'subject-key-id-is-the-hash': {
     change: { extensions: replacing({ oid: extensionOid.subjectKeyId, value: octetString(new Uint8Array(20)) }) },
@@ -85,6 +117,13 @@ const breakers: Readonly<Record<string, { profile?: Profile; change: Partial<For
     change: { extensions: replacing({ oid: extensionOid.basicConstraints, value: sequence(integer(0)) }) },
   },
   'extended-key-usage-is-the-profiles': { change: { extensions: without(extensionOid.extendedKeyUsage) } },
+  'extended-key-usage-not-critical': {
+    change: { extensions: replacing({ oid: extensionOid.extendedKeyUsage, critical: true }) },
+  },
+  'policies-are-the-profiles': { change: { extensions: without(extensionOid.certificatePolicies) } },
+  'policies-not-critical': {
+    change: { extensions: replacing({ oid: extensionOid.certificatePolicies, critical: true }) },
+  },
   'alternative-names-are-the-profiles': {
     change: {
       extensions: replacing({ oid: extensionOid.subjectAlternativeName, value: encodeUri('urn:ami:sealer:c1') }),
@@ -102,11 +141,93 @@ const breakers: Readonly<Record<string, { profile?: Profile; change: Partial<For
       }),
     },
   },
+  'one-distribution-point-over-http': {
+    change: {
+      extensions: replacing({
+        oid: extensionOid.crlDistributionPoints,
+        value: encodeDistributionPoints('ldap://ca.test/0.crl'),
+      }),
+    },
+  },
+  'information-access-is-ocsp-over-http': {
+    change: {
+      extensions: replacing({
+        oid: extensionOid.authorityInfoAccess,
+        value: sequence(sequence(oid('1.3.6.1.5.5.7.48.2'), text(0x86, 'http://ca.test'))),
+      }),
+    },
+  },
+  'no-check-is-the-responders-alone': {
+    profile: profiles.ocsp,
+    change: { extensions: without(extensionOid.ocspNoCheck) },
+  },
+  'issuer-is-the-issuers-subject': { change: { issuerName: encodeName({ common: 'Another CA' }) } },
+  'validity-within-the-issuers': {
+    change: { validity: [time(now + decade - day), time(now + decade + day)] },
+  },
+  'authority-key-id-is-the-issuers': {
+    change: {
+      extensions: replacing({ oid: extensionOid.authorityKeyId, value: sequence(encode(0x80, new Uint8Array(20))) }),
+    },
+  },
+  'issuer-signs-certificates': {
+    change: {},
+    issuer: parseCertificate(
+      forgeCa(people, {
+        profile: authorityProfiles.device,
+        validity: long,
+        extensions: replacing({ oid: extensionOid.keyUsage, value: bitList([6]) }),
+      }),
+    ),
+  },
+  'path-length-below-the-issuers': {
+    profile: authorityProfiles.device,
+    change: {},
+    issuer: parseCertificate(
+      forgeCa(people, {
+        profile: authorityProfiles.root,
+        validity: long,
+        extensions: replacing({ oid: extensionOid.basicConstraints, value: sequence(boolean(true), integer(0)) }),
+      }),
+    ),
+  },
+  'names-within-the-issuers-constraints': { change: { subject: party('c1', 'P-256', 'People') } },
+  'purposes-within-the-issuers': {
+    change: {},
+    issuer: parseCertificate(
+      forgeCa(people, {
+        profile: authorityProfiles.device,
+        validity: long,
+        extensions: replacing({ oid: extensionOid.extendedKeyUsage, value: sequence(oid(keyPurpose.serverAuth)) }),
+      }),
+    ),
+  },
+  'policies-within-the-issuers': {
+    change: {},
+    issuer: parseCertificate(
+      forgeCa(people, {
+        profile: authorityProfiles.device,
+        validity: long,
+        extensions: replacing({ oid: extensionOid.certificatePolicies, value: sequence(sequence(oid(policy.mdm))) }),
+      }),
+    ),
+  },
+  'name-constraints-critical': {
+    profile: authorityProfiles.device,
+    change: { extensions: replacing({ oid: extensionOid.nameConstraints, critical: false }) },
+  },
+  'issuing-ca-is-constrained-in-every-form': {
+    profile: authorityProfiles.device,
+    change: { extensions: without(extensionOid.nameConstraints) },
+  },
 }
 
 describe('lint', () => {
   test('finds nothing wrong with what the profiles say', () => {
-    for (const profile of Object.values(profiles)) expect(broken(profile, {})).toEqual([])
+    for (const profile of Object.values(profiles)) {
+      const validity: [Uint8Array, Uint8Array] = [time(now - 60), time(now + 3_600)]
+      if (profile.issuers.length > 0) expect(broken(profile, { validity })).toEqual([])
+    }
     const root = parseCertificate(forgeRoot(people))
     expect(lint({ certificate: root, profile: authorityProfiles.root, issuer: root })).toEqual([])
   })
@@ -116,20 +237,23 @@ describe('lint', () => {
     expect(lintRules.every(({ source }) => source.length > 0)).toBe(true)
   })
 
-  test.each(Object.entries(breakers))('%s is broken alone', (name, { profile = concentrator, change }) => {
-    expect(broken(profile, change)).toEqual([name])
+  test.each(Object.entries(breakers))('%s is broken alone', (name, { profile = concentrator, change, issuer }) => {
+    expect(broken(profile, change, issuer)).toEqual([name])
   })
 
   test('a path length that is not the profile’s is seen on a CA', () => {
     const extensions = replacing({ oid: extensionOid.basicConstraints, value: sequence(boolean(true), integer(3)) })
     const certificate = parseCertificate(forgeCa(people, { extensions }))
-    const found = lint({ certificate, profile: authorityProfiles.issuing, issuer: parseCertificate(forgeRoot(people)) })
-    expect(found.map(({ name }) => name)).toEqual(['path-length-is-the-profiles'])
+    const found = lint({ certificate, profile: authorityProfiles.device, issuer: parseCertificate(forgeRoot(people)) })
+    expect(found.map(({ name }) => name)).toEqual(['path-length-is-the-profiles', 'path-length-below-the-issuers'])
   })
 
   test('host names where an identity belongs are seen', () => {
     const value = encodeHostNames({ dns: ['c1.example'], ip: ['::1'] })
     const extensions = replacing({ oid: extensionOid.subjectAlternativeName, value })
-    expect(broken(concentrator, { extensions })).toEqual(['alternative-names-are-the-profiles'])
+    expect(broken(concentrator, { extensions })).toEqual([
+      'alternative-names-are-the-profiles',
+      'names-within-the-issuers-constraints',
+    ])
   })
 })

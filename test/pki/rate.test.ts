@@ -32,7 +32,7 @@ test('issues at least 100 certificates a second one by one, and 200 that share a
 })
 
 test('writes and reads a CRL of 100,000 entries', async () => {
-  const issuer = parseCertificate(certificatesFromPem(pki.pki.issuingPem)[0]!)
+  const issuer = parseCertificate(certificatesFromPem(pki.pki.certificatePem('device'))[0]!)
   const start = performance.now()
   const entries = Array.from({ length: 100_000 }, () =>
     encodeRevocation({ serial: `40${randomBytes(15).toString('hex')}`, at: 1_780_272_000, reason: 'superseded' }),

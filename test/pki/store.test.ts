@@ -36,7 +36,7 @@ describe('the store', () => {
   })
 
   test('keeps its keys encrypted', async () => {
-    for (const name of ['root', 'issuing']) {
+    for (const name of ['root', 'device', 'infrastructure', 'signing', 'people']) {
       expect(await readFile(join(pki.caDir, name, 'key.pem'), 'utf8')).toMatch(/^-----BEGIN ENCRYPTED PRIVATE KEY-----/)
     }
   })
@@ -84,7 +84,7 @@ describe('the store', () => {
 
   test('refuses a key that is not the certificate’s', async () => {
     const foreign = await pki.foreign()
-    const path = join(foreign.caDir, 'issuing', 'key.pem')
+    const path = join(foreign.caDir, 'device', 'key.pem')
     const own = await readFile(path)
     await writeFile(path, await readFile(join(foreign.caDir, 'root', 'key.pem')))
     const opening = openPki({ dir: foreign.caDir, passphraseFile: foreign.passphraseFile })
@@ -94,7 +94,7 @@ describe('the store', () => {
 })
 
 describe('issuing', () => {
-  test.each(['concentrator', 'gateway', 'sealer', 'mdm'] as const)(
+  test.each(['concentrator', 'gateway', 'sealer', 'mdm', 'operator', 'researcher', 'ocsp'] as const)(
     'a %s chain is accepted for what it is',
     async (name) => {
       const { chainPem, serial } = await pki.issue(name, `${name}-1`)
@@ -107,9 +107,10 @@ describe('issuing', () => {
         at: clock(),
         purpose: name,
       })
-      expect(verdict).toMatchObject({ ok: true, uri: name === 'gateway' ? undefined : `urn:ami:${name}:${name}-1` })
+      const uri = name === 'gateway' || name === 'ocsp' ? undefined : `urn:ami:${name}:${name}-1`
+      expect(verdict).toMatchObject({ ok: true, uri })
       const { notBefore, notAfter } = parseCertificate(leaf!)
-      expect(notAfter - notBefore).toBe(profiles[name].days * 86_400 + 300)
+      expect(notAfter - notBefore).toBe(profiles[name].days! * 86_400 + 300)
       expect(serial).toMatch(/^[4-7][0-9A-F]{31}$/)
     },
   )
@@ -152,7 +153,7 @@ describe('issuing', () => {
     expect(await pki.pki.list()).toHaveLength(before)
   })
 
-  test('refuses to outlive the issuing CA', async () => {
+  test('refuses to outlive its CA', async () => {
     let now = clock()
     const own = await throwawayPki({ now: () => now })
     now += 4.5 * 365 * 86_400
@@ -202,14 +203,14 @@ describe('revoking', () => {
     await late.revoke(first!.serial, 'superseded')
     await late.close()
     expect(calls).toBeGreaterThan(4)
-    const [, crl] = parseCrls(await readFile(own.crlFile, 'utf8'))
+    const [, , , crl] = parseCrls(await readFile(own.crlFile, 'utf8')) // the Signing CA's
     expect(crl!.serials).toEqual(new Set([first!.serial, second!.serial]))
     await own.close()
   })
 
-  test('the issuing CA needs the root key, which may be away', async () => {
+  test('a CA’s own needs the root key, which may be away', async () => {
     const own = await throwawayPki()
-    const { serial } = (await own.pki.list()).find(({ profile }) => profile === 'issuing')!
+    const { serial } = (await own.pki.list()).find(({ profile }) => profile === 'device')!
     await rename(join(own.caDir, 'root'), join(own.dir, 'safe'))
     await expect(own.revoke(serial)).rejects.toMatchObject({ code: 'ROOT_OFFLINE' })
     expect((await own.pki.find(serial)).revoked).toBeUndefined()
@@ -226,7 +227,7 @@ describe('revoking', () => {
     const read = async (): Promise<string> =>
       Buffer.from(parseCrls(await readFile(own.crlFile, 'utf8'))[1]!.tbs).toString('hex')
     const first = await read()
-    await own.pki.refreshCrl()
+    await own.pki.refreshCrl('device')
     const second = await read()
     expect(second.length).toBe(first.length)
     expect(second > first).toBe(true) // they differ in the number alone, which stands last
@@ -239,8 +240,8 @@ describe('after a crash', () => {
     await writeFile(`${pki.crlFile}.1234.tmp`, 'half a CR')
     await mkdir(`${pki.caDir}.99-1.tmp`)
     await (await reopened()).close()
-    await pki.pki.refreshCrl()
-    expect(parseCrls(await readFile(pki.crlFile, 'utf8'))).toHaveLength(2)
+    await pki.pki.refreshCrl('device')
+    expect(parseCrls(await readFile(pki.crlFile, 'utf8'))).toHaveLength(5)
   })
 
   test('a journal line cut short is passed over, and what follows it is kept', async () => {

@@ -47,7 +47,7 @@ export async function openFrontDoor(
     tls: {
       key: readFileSync(gateway.keyFile!),
       cert: readFileSync(gateway.certificateFile),
-      ca: Buffer.from(pki.rootPem),
+      ca: Buffer.from(pki.deviceTrustPem),
     },
     limits: { ...roomy, ...limits },
     revocationFault: (certificate) => revocation.fault(certificate),

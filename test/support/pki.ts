@@ -1,12 +1,13 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Zones } from '#pki/extensions.ts'
 import type { RevocationReason } from '#pki/revoke.ts'
 import { type IssuedCertificate, type IssueRequest, initPki, openPki, type Pki } from '#pki/store.ts'
 
 /** A certificate in files too, for TLS options and for `openssl`. */
 export interface FiledCertificate extends IssuedCertificate {
-  /** the leaf and the issuing CA */
+  /** the leaf and its CA */
   certificateFile: string
   /** `undefined` for a request that brought its key */
   keyFile: string | undefined
@@ -20,7 +21,10 @@ export interface ThrowawayPki {
   passphraseFile: string
   rootPem: string
   rootFile: string
-  /** PEM of both CRLs, replaced by `revoke` */
+  /** the Device CA and the root: what the gateway's listener trusts */
+  deviceTrustPem: string
+  deviceTrustFile: string
+  /** PEM of every CA's CRL, replaced by `revoke` */
   crlFile: string
   pki: Pki
   issue(
@@ -38,11 +42,16 @@ export interface WithForeign extends ThrowawayPki {
   foreign(): Promise<ThrowawayPki>
 }
 
+export interface ThrowawayOptions {
+  /** seconds since 1970, for what is to be expired or not yet valid */
+  now?: () => number
+  zones?: Zones
+}
+
 /**
  * A PKI in a temporary directory. Gateway certificates name `localhost`, `127.0.0.1` and `::1` unless told otherwise.
- * @param options.now seconds since 1970, for what is to be expired or not yet valid
  */
-export async function throwawayPki(options: { now?: () => number } = {}): Promise<WithForeign> {
+export async function throwawayPki(options: ThrowawayOptions = {}): Promise<WithForeign> {
   const own = await single(options)
   let other: Promise<ThrowawayPki> | undefined
   return {
@@ -58,7 +67,7 @@ export async function throwawayPki(options: { now?: () => number } = {}): Promis
   }
 }
 
-async function single(options: { now?: () => number }): Promise<ThrowawayPki> {
+async function single(options: ThrowawayOptions): Promise<ThrowawayPki> {
   const dir = await mkdtemp(join(tmpdir(), 'ami-pki-'))
   const passphraseFile = join(dir, 'passphrase')
   await writeFile(passphraseFile, 'throwaway, for tests only\n', { mode: 0o600 })
@@ -70,6 +79,8 @@ async function single(options: { now?: () => number }): Promise<ThrowawayPki> {
     caDir,
     passphraseFile,
     rootPem: pki.rootPem,
+    deviceTrustFile: pki.trustFile('device'),
+    deviceTrustPem: await readFile(pki.trustFile('device'), 'utf8'),
     rootFile: join(caDir, 'root.pem'),
     crlFile: pki.crlFile,
     pki,

@@ -6,13 +6,13 @@ import { sign } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { newSerial } from '#pki/issue.ts'
-import { profiles } from '#pki/profiles.ts'
+import { authorityProfiles, profiles } from '#pki/profiles.ts'
 import { encodeDetached } from '#pki/verify.ts'
 import { cast, forge, forgeCa, forgeCrl, forgeRoot, now } from '#test/pki/forge.ts'
 import { signedContent } from '../pki-samples.ts'
 
-const people = cast()
-const [root, ca] = [forgeRoot(people), forgeCa(people)]
+const people = cast('Signing')
+const [root, ca] = [forgeRoot(people), forgeCa(people, { profile: authorityProfiles.signing })]
 const leaf = forge({ profile: profiles.sealer, subject: people.leaf, issuer: people.ca, serial: newSerial() })
 const crls = [await forgeCrl(root, people.root.key), await forgeCrl(ca, people.ca.key)]
 const revoking = await forgeCrl(ca, people.ca.key, { revoked: [leaf, ca] })

@@ -1,0 +1,170 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Certificate, extensionOid, parseExtensions } from './certificate.ts'
+import { type Crl, crlNumber, parseCrl } from './crl.ts'
+import { encodeCrl } from './crl-writer.ts'
+import { context, DerReader, only, tag } from './der.ts'
+import { decodeDistributionPoints } from './distribution-point.ts'
+import { PkiError } from './errors.ts'
+import type { Authority } from './issue.ts'
+import type { Revocation } from './revoke.ts'
+import { equalOctets } from './signature.ts'
+import { syncDirectory } from './store/files.ts'
+
+/**
+ * Certificates of one shard, the most, and so entries of its CRL: about 37 KB, small enough to be fetched by whoever meets one
+ * certificate of it.
+ */
+export const shardEntriesMax = 1_000
+
+/**
+ * The shard of a certificate, fixed when it is issued and written into it as its CRL distribution point.
+ * @param ordinal how many certificates this authority issued before it: each shard fills up before the next is begun
+ */
+export function shardAt(ordinal: number): number {
+  return Math.floor(ordinal / shardEntriesMax)
+}
+
+/** @param base an `http:` URL without a slash at its end, one for each authority */
+export function shardUri(base: string, shard: number): string {
+  return `${base}/${shard}.crl`
+}
+
+/** The shard that a certificate names; `undefined`: none under this base. @throws PkiError `DER_MALFORMED` */
+export function shardOf({ extensions }: Certificate, base: string): number | undefined {
+  const found = extensions.find(({ oid }) => oid === extensionOid.crlDistributionPoints)
+  const uris = found === undefined ? [] : decodeDistributionPoints(found.value)
+  const names = uris.filter((uri) => uri.startsWith(`${base}/`)).map((uri) => uri.slice(base.length + 1))
+  const [number] = names.flatMap((name) => /^(0|[1-9]\d{0,8})\.crl$/.exec(name)?.[1] ?? [])
+  return number === undefined ? undefined : Number(number)
+}
+
+/** A revocation and the certificate's shard. */
+export interface ShardedRevocation extends Revocation {
+  shard: number
+}
+
+/** The revocations of each shard from 0 to `count - 1`, the empty ones too: a certificate must find its CRL. */
+export function byShard(revocations: Iterable<ShardedRevocation>, count: number): Revocation[][] {
+  const shards: Revocation[][] = Array.from({ length: count }, () => [])
+  for (const { shard, ...revocation } of revocations) shards[shard]?.push(revocation)
+  return shards
+}
+
+export interface ShardPlace {
+  /** where a web server finds them: `0.crl`, `1.crl`, …, `full.crl`, as DER */
+  dir: string
+  /** as in `shardUri` */
+  base: string
+  authority: Authority
+  /** seconds since 1970 */
+  at: number
+  /** seconds from this update to the next; a CRL of which less than half is left is made anew */
+  lifeSeconds: number
+}
+
+/**
+ * Writes the CRLs that say something new or are half-way to their end; the others stay. One publisher at a time: the caller
+ * sees to it, and that what it passes is no older than what was passed before.
+ * @param shards revocations by shard number
+ * @returns the shards written
+ * @throws PkiError `CRL_SHARD` for over `shardEntriesMax` entries in one, before anything is written
+ */
+export async function publishShards(
+  place: ShardPlace,
+  shards: ReadonlyMap<number, readonly Revocation[]>,
+): Promise<number[]> {
+  const full = [...shards].find(([, revocations]) => revocations.length > shardEntriesMax)
+  if (full !== undefined)
+    throw new PkiError('CRL_SHARD', `${full[1].length} entries in shard ${full[0]}, at most ${shardEntriesMax}`)
+  await mkdir(place.dir, { recursive: true })
+  const written: number[] = []
+  for (const [shard, revocations] of shards) {
+    if (await publishShard(place, shard, revocations)) written.push(shard)
+  }
+  if (written.length > 0) await syncDirectory(place.dir)
+  return written
+}
+
+/**
+ * Writes the one CRL of everything, `full.crl`, for those who want no shards.
+ * @param revocations gone through twice, and the same both times
+ */
+export async function publishFull(place: ShardPlace, revocations: Iterable<Revocation>): Promise<void> {
+  await mkdir(place.dir, { recursive: true })
+  const path = join(place.dir, 'full.crl')
+  const last = await readLast(path, lastNumber)
+  await replace(path, await encoded(place, { last, uri: undefined }, revocations))
+  await syncDirectory(place.dir)
+}
+
+async function publishShard(place: ShardPlace, shard: number, revocations: readonly Revocation[]): Promise<boolean> {
+  const path = join(place.dir, `${shard}.crl`)
+  const last = await readLast(path, parseCrl)
+  if (last !== undefined && isFresh(last, revocations, place)) return false
+  const uri = shardUri(place.base, shard)
+  await replace(path, await encoded(place, { last: last && crlNumber(last), uri }, revocations))
+  return true
+}
+
+function encoded(
+  { authority, at, lifeSeconds }: ShardPlace,
+  { last, uri }: { last: bigint | undefined; uri: string | undefined },
+  revocations: Iterable<Revocation>,
+): Promise<Uint8Array> {
+  const head = {
+    issuer: authority.certificate,
+    number: numberAfter(last, at),
+    thisUpdate: at,
+    nextUpdate: at + lifeSeconds,
+    ...(uri === undefined ? {} : { distributionPoint: { uris: [uri], onlyUser: true } }),
+  }
+  return encodeCrl(head, revocations, (octets) => authority.sign(octets))
+}
+
+/** Counts up from the last one, and past any that was lost, since none is written more often than once a second. */
+function numberAfter(last: bigint | undefined, at: number): bigint {
+  const byTime = BigInt(Math.floor(at))
+  return last === undefined || last < byTime ? byTime : last + 1n
+}
+
+/** What stands there, read; `undefined` for nothing, and for what cannot be read and is replaced. */
+async function readLast<T>(path: string, read: (der: Uint8Array) => T): Promise<T | undefined> {
+  try {
+    return read(await readFile(path))
+  } catch (cause) {
+    if (cause instanceof PkiError || (cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw cause
+  }
+}
+
+/** The number of a CRL whose entries, a million perhaps, are passed over. @throws PkiError `DER_MALFORMED` */
+function lastNumber(der: Uint8Array): bigint {
+  const tbs = new DerReader(only(der, tag.sequence).content).enter(tag.sequence)
+  while (tbs.peek() !== context(0)) tbs.next()
+  const found = parseExtensions(tbs.next().content).find(({ oid }) => oid === extensionOid.crlNumber)
+  if (found === undefined) throw new PkiError('DER_MALFORMED', 'a CRL without number')
+  return BigInt(`0x${Buffer.from(only(found.value, tag.integer).content).toString('hex')}`)
+}
+
+function isFresh(last: Crl, revocations: readonly Revocation[], { at, lifeSeconds, authority }: ShardPlace): boolean {
+  const ours = equalOctets(last.issuer, authority.certificate.subject)
+  const half = last.nextUpdate !== undefined && last.nextUpdate - at >= lifeSeconds / 2 && last.thisUpdate <= at
+  const sameKey = last.authorityKeyId === authority.certificate.subjectKeyId
+  const same = last.serials.size === revocations.length && revocations.every(({ serial }) => last.serials.has(serial))
+  return ours && half && sameKey && same
+}
+
+/** A crash leaves the old file or the new one, whole. What lies here is public. */
+async function replace(path: string, octets: Uint8Array): Promise<void> {
+  const temporary = `${path}.${randomUUID()}.tmp`
+  const file = await open(temporary, 'wx', 0o644)
+  try {
+    await file.writeFile(octets)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(temporary, path)
+}
