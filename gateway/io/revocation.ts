@@ -20,7 +20,7 @@ export interface Revocation {
 const lookEveryMs = 1_000
 
 export interface RevocationOptions {
-  /** PEM bundle with one CRL of each CA */
+  /** PEM bundle with the whole CRL of each CA */
   file: string
   log: Logger
   onChange: () => void
@@ -59,8 +59,8 @@ export function openRevocation({ file, log, onChange }: RevocationOptions): Revo
 function faultOf(lists: ReadonlyMap<string, Crl>, certificate: X509Certificate): PeerError | undefined {
   const parsed = parsedOnce(certificate)
   if (parsed instanceof PeerError) return parsed
-  const { issuer, serial } = parsed
-  const list = lists.get(hex(issuer))
+  const { issuer, serial, authorityKeyId } = parsed
+  const list = lists.get(nameOf(issuer, authorityKeyId))
   if (list === undefined) return new PeerError('REVOCATION_UNKNOWN', 'no CRL of its issuer')
   if (list.serials.has(serial)) return new PeerError('CERTIFICATE_REVOKED', 'revoked')
   if (list.nextUpdate !== undefined && list.nextUpdate * 1000 < Date.now()) {
@@ -92,10 +92,22 @@ function load(file: string): Map<string, Crl> {
   try {
     const crls = parseCrls(readFileSync(file, 'utf8'))
     if (crls.length === 0) throw new Error('no CRL in it')
-    return new Map(crls.map((crl) => [hex(crl.issuer), crl]))
+    for (const crl of crls) checkWhole(crl)
+    return new Map(crls.map((crl) => [nameOf(crl.issuer, crl.authorityKeyId), crl]))
   } catch (error) {
     throw new ConfigError([`tls.crlFile: ${file}: ${(error as Error).message}`])
   }
+}
+
+/** A list of some certificates only would let the others pass. */
+function checkWhole({ unsupported, distributionPoint }: Crl): void {
+  if (distributionPoint !== undefined) throw new Error('a CRL in it is a shard, and not of all that its CA issued')
+  if (unsupported) throw new Error('a CRL in it says what is not known here and must not be passed over')
+}
+
+/** A CA that has changed its key has a list under each. */
+function nameOf(issuer: Uint8Array, keyId: string | undefined): string {
+  return `${hex(issuer)}/${keyId}`
 }
 
 function hex(octets: Uint8Array): string {

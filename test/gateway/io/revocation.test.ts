@@ -1,12 +1,22 @@
-import { X509Certificate } from 'node:crypto'
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { readFileSync, renameSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { ConfigError } from '#gateway/errors.ts'
 import { openRevocation, type Revocation } from '#gateway/io/revocation.ts'
+import { boolean } from '#pki/der.ts'
+import { encodeIssuingDistributionPoint, issuingDistributionPointOid } from '#pki/distribution-point.ts'
+import { fromPem, toPem } from '#pki/pem.ts'
 import { throwawayPki, type WithForeign } from '#test/support/pki.ts'
 import { tempFolder } from '#test/support/temp.ts'
+import { extendCrl } from '../../pki/forge.ts'
+
+const shard = {
+  oid: issuingDistributionPointOid,
+  critical: true,
+  value: encodeIssuingDistributionPoint({ uris: ['http://crl.example/device/1.crl'], onlyUser: false }),
+}
 
 let pki: WithForeign
 let certificate: X509Certificate
@@ -86,6 +96,19 @@ describe('revocation', () => {
     vi.advanceTimersByTime(1_000)
     expect(revocation.fault(certificate)?.code).toBe(before)
     expect(logged).toContain('crl.unreadable')
+    expect(changes).toBe(0)
+  })
+
+  test.for([
+    ['covers some certificates only', shard],
+    ['says what is not known', { oid: '1.2.3.4', critical: true, value: boolean(true) }],
+  ] as const)('a bundle with a list that %s changes nothing and is an error in the log', ([, extension]) => {
+    const lists = fromPem('X509 CRL', readFileSync(pki.crlFile, 'utf8'))
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const odd = lists.map((der, i) => toPem('X509 CRL', i === 0 ? extendCrl(der, privateKey, extension) : der))
+    replace(odd.join(''))
+    vi.advanceTimersByTime(1_000)
+    expect(logged).toEqual(['crl.unreadable'])
     expect(changes).toBe(0)
   })
 
