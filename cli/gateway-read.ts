@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
 import { decodeData } from '#gateway/codec/axdr.ts'
 import type { AttributeDescriptor } from '#gateway/codec/descriptor.ts'
 import { dottedObis, parseObis } from '#gateway/codec/obis.ts'
@@ -8,21 +6,19 @@ import { codeName, dataAccessResult } from '#gateway/codec/results.ts'
 import {
   associations,
   attributesMax,
-  controlName,
   type ReadAnswer,
   type ReadObject,
   type ReadRequest,
   timeoutMsBounds,
 } from '#gateway/command-request.ts'
-import { parseGatewayConfig } from '#gateway/config.ts'
-import { ConfigError, PeerError } from '#gateway/errors.ts'
+import { PeerError } from '#gateway/errors.ts'
 import { meterProfiles } from '#gateway/io/meter-profiles.ts'
 import { type Obis, parseSystemTitle, type SystemTitle } from '#gateway/model.ts'
 import { explainObjects, type ReadValue } from '#gateway/readings/explain-objects.ts'
 import type { PushObject } from '#gateway/readings/push.ts'
 import { usualClass } from '#gateway/readings/usual-class.ts'
 import { UsageError, wholeNumber } from './command.ts'
-import { askGateway, type ControlAnswer, exitCodes, exitOf } from './gateway-control.ts'
+import { askGateway, type ControlAnswer, controlSocket, exitCodes, exitOf } from './gateway-control.ts'
 
 /** The options of `ami gateway read`, as text. */
 export const readOptions = {
@@ -56,18 +52,8 @@ type Values = Partial<Record<keyof typeof readOptions | 'config', string | undef
 /** @returns the exit code @throws UsageError, ConfigError */
 export async function readMeter(values: Values, codes: readonly string[]): Promise<number> {
   const request = requestOf(values, codes)
-  const answer = await askGateway(socketOf(values.config!), request)
+  const answer = await askGateway(controlSocket(values.config!), request)
   return answer.ok ? printRead(answer, request, values.json) : printFault(answer, values.json)
-}
-
-function socketOf(configFile: string): string {
-  try {
-    const config = parseGatewayConfig(readFileSync(configFile, 'utf8'), dirname(resolve(configFile)))
-    return join(config.data, controlName)
-  } catch (error) {
-    if (error instanceof ConfigError) throw error
-    throw new ConfigError([`cannot read ${configFile} (${(error as NodeJS.ErrnoException).code})`])
-  }
 }
 
 /** @throws UsageError */

@@ -9,6 +9,7 @@ import { meterProfiles } from '#gateway/io/meter-profiles.ts'
 import { startGateway } from '#gateway/main.ts'
 import { type Command, parse, UsageError, wholeNumber } from './command.ts'
 import { readHelp, readMeter, readOptions } from './gateway-read.ts'
+import { replayBatches, replayHelp } from './gateway-replay.ts'
 import { openLog } from './log.ts'
 import { untilSignal } from './signals.ts'
 
@@ -19,6 +20,7 @@ usage: ami gateway --config FILE
        ami gateway quarantine --config FILE [--limit N] [--json]
        ami gateway read --config FILE --meter TITLE OBIS... [--attribute N] [--class N] [--from T --to T]
                         [--association NAME] [--timeout S] [--json]
+       ami gateway replay --config FILE CODE [--json]
 
 import      registers meters: a line each {"meter","substation","ek","ak"} (16 hex digits, name, 32 and 32 hex digits).
             Optional: "profile" (a name of gateway/meters), "suite" (0, 1, 2; in suite 2 keys of 64 hex digits), "policy"
@@ -27,7 +29,7 @@ import      registers meters: a line each {"meter","substation","ek","ak"} (16 h
             need: gateway/README.md lists them.
             The keys are stored wrapped under the key of kekFile; delete REGISTRY.ndjson afterwards.
 quarantine  lists the frames that were acknowledged and could not be used, the newest first, with their fault codes
-${readHelp}
+${readHelp}${replayHelp}
 SIGINT or SIGTERM ends the gateway cleanly: it takes no more, seals and sends what it has, and exits 0.
 Killed at any moment it loses nothing: the next start goes on where the journal and the ledger stand.
 `
@@ -110,6 +112,9 @@ async function run(args: readonly string[]): Promise<number> {
   if (values.config === undefined) throw new UsageError('gateway: --config FILE is required')
   const [verb, file, ...more] = positionals
   if (verb === 'read') return readMeter(values, positionals.slice(1))
+  if (verb === 'replay' && file !== undefined) {
+    return replayBatches(values.config, positionals.slice(1).join('-'), values.json)
+  }
   if (verb === undefined) return serve(values.config)
   if (verb === 'import' && file === undefined) throw new UsageError('gateway import: REGISTRY.ndjson is required')
   if (verb === 'import' && file !== undefined && more.length === 0) return importRegistry(values.config, file)

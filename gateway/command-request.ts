@@ -49,6 +49,9 @@ export type CommandFault =
   | 'COMMAND_UNSUPPORTED'
   | 'COMMAND_FAILED'
   | 'ANSWER_LENGTH'
+  // a replay that cannot be
+  | 'REPLAY_EPOCH'
+  | 'REPLAY_UNKNOWN'
 
 /** An attribute and what the meter said: A-XDR data in base64, or a `dataAccessResult`. */
 export type ReadObject = AttributeDescriptor & ({ data: string } | { result: number })
@@ -72,7 +75,7 @@ export type ReadAnswer =
     }
   | { ok: false; fault: Failure }
 
-export function refusal(code: CommandFault, detail: string): ReadAnswer {
+export function refusal(code: CommandFault, detail: string): { ok: false; fault: Failure } {
   return { ok: false, fault: { code, detail } }
 }
 
@@ -82,7 +85,7 @@ export function refusal(code: CommandFault, detail: string): ReadAnswer {
  * @throws TypeError that says what is wrong
  */
 export function parseReadRequest(line: string): ReadRequest {
-  const { verb, meter, attributes, range, timeoutMs, association, ...rest } = object('the request', parseJson(line))
+  const { verb, meter, attributes, range, timeoutMs, association, ...rest } = parseLine(line)
   const [extra] = Object.keys(rest)
   if (extra !== undefined) throw new TypeError(`unknown key '${extra.slice(0, 32)}'`)
   if (verb !== 'read') throw new TypeError('verb: read')
@@ -101,6 +104,11 @@ export function parseReadRequest(line: string): ReadRequest {
     timeoutMs: whole('timeoutMs', timeoutMs, timeoutMsBounds),
     association: known,
   }
+}
+
+/** The object on a line of the control socket. @throws TypeError */
+export function parseLine(line: string): Record<string, unknown> {
+  return object('the request', parseJson(line))
 }
 
 function parseJson(line: string): unknown {

@@ -86,6 +86,8 @@ export type PeerFault =
   | 'DATAGRAM_MALFORMED'
   | 'DATAGRAM_LIMIT'
   | 'SYMBOL_CONTRADICTS'
+  // an operator's code for what the MDM lacks
+  | 'REPLAY_CODE'
   | 'BATCH_MALFORMED'
   | 'BATCH_ROOT'
   | 'BATCH_CHAIN'
@@ -171,6 +173,7 @@ export const answerTo: Record<PeerFault, Answer> = {
   DATAGRAM_MALFORMED: 'drop',
   DATAGRAM_LIMIT: 'drop',
   SYMBOL_CONTRADICTS: 'drop',
+  REPLAY_CODE: 'drop',
   BATCH_MALFORMED: 'quarantine',
   BATCH_ROOT: 'quarantine',
   BATCH_CHAIN: 'quarantine',

@@ -4,7 +4,14 @@ import { dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones, type Zones } from '#dmz-config/zones.ts'
-import { controlName, parseReadRequest, type ReadAnswer, type ReadRequest, refusal } from './command-request.ts'
+import {
+  controlName,
+  parseLine,
+  parseReadRequest,
+  type ReadAnswer,
+  type ReadRequest,
+  refusal,
+} from './command-request.ts'
 import { type GatewayConfig, parseGatewayConfig } from './config.ts'
 import { ConfigError } from './errors.ts'
 import { type Broker, openBroker } from './io/broker.ts'
@@ -18,6 +25,7 @@ import { openRevocation, type Revocation } from './io/revocation.ts'
 import { openSigner } from './io/signer.ts'
 import type { PipelineOptions } from './pipeline-messages.ts'
 import { PipelineThread } from './pipeline-thread.ts'
+import { parseReplay, type ReplayAnswer, replayRefusal } from './replay.ts'
 
 export interface Gateway {
   /** where concentrators connect */
@@ -183,7 +191,8 @@ async function openFrontDoor(parts: {
 
 /** The operator's door: a command in, its answer out. What was asked and what became of it stands in the log, no values. */
 function openControlOf(config: GatewayConfig, log: Logger, pipeline: PipelineThread): Promise<Control> {
-  const answer = async (line: string, gone: AbortSignal): Promise<ReadAnswer> => {
+  const answer = async (line: string, gone: AbortSignal): Promise<ReadAnswer | ReplayAnswer> => {
+    if (isReplay(line)) return replayed(line, log, pipeline)
     const request = parsedRequest(line)
     if ('ok' in request) return request
     const { meter, attributes, association } = request
@@ -198,6 +207,25 @@ function openControlOf(config: GatewayConfig, log: Logger, pipeline: PipelineThr
     answer: async (line, gone) => JSON.stringify(await answer(line, gone)),
     busy: JSON.stringify(refusal('COMMAND_LIMIT', 'others are asking: try again')),
   })
+}
+
+function isReplay(line: string): boolean {
+  try {
+    return parseLine(line).verb === 'replay'
+  } catch {
+    return false // said by whoever reads it next
+  }
+}
+
+async function replayed(line: string, log: Logger, pipeline: PipelineThread): Promise<ReplayAnswer> {
+  let answer: ReplayAnswer
+  try {
+    answer = await pipeline.replay(parseReplay(parseLine(line)))
+  } catch (error) {
+    answer = replayRefusal(error)
+  }
+  log.info({ event: 'replay.asked', ...answer })
+  return answer
 }
 
 function parsedRequest(line: string): ReadRequest | ReadAnswer {

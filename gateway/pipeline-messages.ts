@@ -5,6 +5,8 @@ import type { PeerFault } from './errors.ts'
 import type { AcceleratedClock } from './io/clock.ts'
 import type { ReleaseCounts } from './io/release.ts'
 import type { ConcentratorId } from './model.ts'
+import type { Lacking } from './oneway/replay-code.ts'
+import type { ReplayAnswer } from './replay.ts'
 
 /** What the second thread is started with. */
 export interface PipelineOptions {
@@ -31,11 +33,12 @@ export interface PipelineOptions {
 
 /**
  * `durable`: the journal is readable up to here. `drain`: and nothing will follow it. `ask`: an operator's command, answered
- * by one `answer` unless it is cancelled. `undeliverable`: of a `publish`, by its command id.
+ * by one `answer` unless it is cancelled. `replay`: answered by one `replayed`. `undeliverable`: of a `publish`, by its command id.
  */
 export type ToPipeline =
   | { kind: 'durable' | 'drain'; position: number }
   | { kind: 'ask'; id: number; request: ReadRequest }
+  | { kind: 'replay'; id: number; lacking: Lacking }
   | { kind: 'cancel'; id: number }
   | { kind: 'undeliverable'; commandId: string }
 
@@ -45,6 +48,7 @@ export type FromPipeline =
   | ({ kind: 'dialect' } & NewDialect)
   | ({ kind: 'publish' } & Outgoing)
   | { kind: 'answer'; id: number; answer: ReadAnswer }
+  | { kind: 'replayed'; id: number; answer: ReplayAnswer }
   | { kind: 'result-refused'; concentrator: ConcentratorId; detail: string }
   | { kind: 'sealing'; fault: string | undefined }
   | { kind: 'drained'; status: PipelineStatus }

@@ -5,7 +5,9 @@ import { refusal } from './command-request.ts'
 import type { Outgoing } from './commands.ts'
 import type { NewDialect } from './dialects.ts'
 import { Refusals } from './io/refusals.ts'
+import type { Lacking } from './oneway/replay-code.ts'
 import type { FromPipeline, PipelineOptions, PipelineStatus, ToPipeline } from './pipeline-messages.ts'
+import type { ReplayAnswer } from './replay.ts'
 
 /** The second thread from the first one's side. */
 export class PipelineThread {
@@ -16,6 +18,7 @@ export class PipelineThread {
   readonly #refusals: Refusals
   /** whoever asked, by number */
   readonly #asked = new Map<number, (answer: ReadAnswer) => void>()
+  readonly #replaying = new Map<number, (answer: ReplayAnswer) => void>()
   #numbered = 0
   #told = 0
   /** publishes on a concentrator's command topic. @returns false where no session takes it */
@@ -56,6 +59,15 @@ export class PipelineThread {
     return promise
   }
 
+  /** Has batches sent once more. */
+  replay(lacking: Lacking): Promise<ReplayAnswer> {
+    const id = ++this.#numbered
+    const { promise, resolve } = Promise.withResolvers<ReplayAnswer>()
+    this.#replaying.set(id, resolve)
+    this.#post({ kind: 'replay', id, lacking })
+    return promise
+  }
+
   /** @returns the fault that kept it from its end */
   drain(position: number): Promise<Error | undefined> {
     this.#post({ kind: 'drain', position })
@@ -77,6 +89,7 @@ export class PipelineThread {
     else if (message.kind === 'dialect') this.#hearDialect(message)
     else if (message.kind === 'publish') this.#publish(message)
     else if (message.kind === 'answer') this.#answer(message)
+    else if (message.kind === 'replayed') this.#replayed(message)
     else if (message.kind === 'result-refused') {
       const { concentrator, detail } = message
       this.#refusals.note({ code: 'COMMAND_UNKNOWN', message: detail }, { concentrator })
@@ -93,6 +106,11 @@ export class PipelineThread {
   #answer({ id, answer }: { id: number; answer: ReadAnswer }): void {
     this.#asked.get(id)?.(answer)
     this.#asked.delete(id)
+  }
+
+  #replayed({ id, answer }: { id: number; answer: ReplayAnswer }): void {
+    this.#replaying.get(id)?.(answer)
+    this.#replaying.delete(id)
   }
 
   #hearDialect({ meter, dialect }: NewDialect): void {

@@ -17,6 +17,7 @@ import { openSigner, type Signer } from './io/signer.ts'
 import { headerDigest, nextHeader } from './oneway/seal.ts'
 import type { FromPipeline, PipelineOptions, ToPipeline } from './pipeline-messages.ts'
 import { secondsPerDay } from './readings/meter-day.ts'
+import { replay } from './replay.ts'
 
 const statusIntervalMs = 500
 const releaseBudgetMs = 20
@@ -114,7 +115,10 @@ class Pipeline {
 
   #tell(message: ToPipeline): void {
     if (message.kind === 'ask') this.#commands.ask(message.id, message.request)
-    else if (message.kind === 'cancel') this.#commands.cancel(message.id)
+    else if (message.kind === 'replay') {
+      const answer = replay(message.lacking, this.#ledger.outbox, this.#forwarder)
+      this.#send({ kind: 'replayed', id: message.id, answer })
+    } else if (message.kind === 'cancel') this.#commands.cancel(message.id)
     else if (message.kind === 'undeliverable') this.#commands.undeliverable(message.commandId)
     else {
       this.#durable = message.position

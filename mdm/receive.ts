@@ -7,6 +7,7 @@ import { ConfigError, PeerError, type PeerFault } from '#gateway/errors.ts'
 import { type Assembled, Assembler } from '#gateway/oneway/assemble.ts'
 import { DatagramReader } from '#gateway/oneway/datagram.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
+import { replayCodes } from '#gateway/oneway/replay-code.ts'
 import { follows } from '#gateway/oneway/seal.ts'
 import { toNdjson } from './ndjson.ts'
 import { BatchStore } from './store.ts'
@@ -49,7 +50,15 @@ export interface ReceiverStatus {
   /** what was dropped or quarantined, by code */
   refused: Partial<Record<PeerFault, number>>
   /** of each stream: highest sequence, how many are missing below it, and the first hundred ranges of them */
-  streams: { epoch: number; highest: number; missing: number; gaps: [number, number][] }[]
+  streams: {
+    epoch: number
+    highest: number
+    missing: number
+    /** the first `gapsNamedMax` */
+    gaps: [number, number][]
+    /** codes for `ami gateway replay`, in the order of the gaps */
+    replay: string[]
+  }[]
   /** of the last batch: from sealed to stored */
   lagMs: number | undefined
 }
@@ -122,7 +131,8 @@ class UdpReceiver implements Receiver {
       const received = this.#store.received(epoch)
       const gaps = received.gaps()
       const missing = gaps.reduce((sum, [from, to]) => sum + to - from + 1, 0)
-      return { epoch, highest: received.highest, missing, gaps: gaps.slice(0, gapsNamedMax) }
+      const named = gaps.slice(0, gapsNamedMax)
+      return { epoch, highest: received.highest, missing, gaps: named, replay: replayCodes(epoch, named, gapsNamedMax) }
     })
     const { evicted } = this.#assembler
     return { ...this.#counts, evicted, refused: this.#refused, streams, lagMs: this.#lagMs }

@@ -71,6 +71,17 @@ export class Forwarder {
     this.#schedule()
   }
 
+  /** One more pass of each, behind what waits for its first; what is being sent, or waits for its first pass, is left alone. */
+  replay(batches: readonly Waiting[]): void {
+    const sending = new Set(this.#lanes.map(({ batch }) => batch.sequence))
+    for (const batch of batches) {
+      if (batch.passesDone === 0 || sending.has(batch.sequence)) continue
+      this.#waiting.set(batch.sequence, { ...batch, ...this.#waiting.get(batch.sequence), replay: true })
+    }
+    this.#lookAtMs = Number.NEGATIVE_INFINITY
+    this.#schedule()
+  }
+
   /** Sends what is left of all passes now, in order. */
   drain(): Promise<void> {
     this.#hurry = true

@@ -107,8 +107,16 @@ export class Outbox {
   waiting(passes: number): Waiting[] {
     const rows = this.#database
       .prepare('SELECT sequence, sealed_at_ms, passes_done FROM batch WHERE passes_done < ? ORDER BY sequence')
-      .all(passes) as { sequence: number; sealed_at_ms: number; passes_done: number }[]
-    return rows.map((row) => ({ sequence: row.sequence, sealedAtMs: row.sealed_at_ms, passesDone: row.passes_done }))
+      .all(passes) as unknown as Row[]
+    return rows.map(waitingOf)
+  }
+
+  /** Batches that are here, passes done or not. @param to included */
+  held(from: number, to: number): Waiting[] {
+    const rows = this.#database
+      .prepare('SELECT sequence, sealed_at_ms, passes_done FROM batch WHERE sequence BETWEEN ? AND ? ORDER BY sequence')
+      .all(from, to) as unknown as Row[]
+    return rows.map(waitingOf)
   }
 
   octets(sequence: number): Uint8Array {
@@ -132,6 +140,16 @@ export class Outbox {
       .run(sealedBeforeMs, passes)
     return Number(changes)
   }
+}
+
+interface Row {
+  sequence: number
+  sealed_at_ms: number
+  passes_done: number
+}
+
+function waitingOf(row: Row): Waiting {
+  return { sequence: row.sequence, sealedAtMs: row.sealed_at_ms, passesDone: row.passes_done }
 }
 
 /** Length (u32, big-endian) and octets, one after the other. */

@@ -111,6 +111,22 @@ describe('the forwarder', () => {
     forwards.close()
   })
 
+  test('sends once more what is asked for, behind first passes, and leaves alone what is on its way', () => {
+    const line = new Line()
+    const forwards = forwarder(line)
+    for (let n = 1; n <= 3; n++) forwards.add(seal(n))
+    vi.advanceTimersByTime(40_000)
+    expect(forwards.waiting).toBe(0)
+    line.datagrams.length = 0
+    forwards.add(seal(4))
+    forwards.replay(ledger.outbox.held(2, 4))
+    vi.advanceTimersByTime(1_000)
+    expect(line.passes().map(([sequence]) => sequence)).toEqual([4, 2, 3])
+    vi.advanceTimersByTime(40_000)
+    expect(line.passes().map(([sequence]) => sequence)).toEqual([4, 2, 3, 4, 4])
+    expect(forwards.waiting).toBe(0)
+  })
+
   test('an urgent batch overtakes those that are under way', () => {
     const line = new Line()
     const forwards = forwarder(line, { bitsPerSecond: 8_000_000 })
