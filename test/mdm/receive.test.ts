@@ -5,6 +5,7 @@ import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { encodeSealedBatch } from '#gateway/codec/batch.ts'
 import { ConfigError } from '#gateway/errors.ts'
+import { encodeReplayCode } from '#gateway/oneway/replay-code.ts'
 import { openReceiver, type Receiver } from '#mdm/receive.ts'
 import { certificatesFromPem } from '#pki/verify.ts'
 import { Chain, type Sealed, sealerOf, seriesOf } from '#test/support/batches.ts'
@@ -106,7 +107,7 @@ describe('the receiver', () => {
       readings: 192,
       repeated: 1,
       refused: {},
-      streams: [{ epoch, highest: 1, missing: 0, gaps: [] }],
+      streams: [{ epoch, highest: 1, missing: 0, gaps: [], replay: [] }],
     })
     expect(readFileSync(join(stream(data), 'batches', '000000000', '000000000001.batch'))).toEqual(
       Buffer.from(sealed.octets),
@@ -177,13 +178,14 @@ describe('the receiver', () => {
           [1, 1],
           [3, 4],
         ],
+        replay: [encodeReplayCode({ epoch, from: 1, to: 1 }), encodeReplayCode({ epoch, from: 3, to: 4 })],
       },
     ])
     await send([all[2]!, all[0]!, all[3]!].flatMap((one) => datagramsOf(one)))
     expect(receiver.status()).toMatchObject({
       batches: 5,
       refused: {},
-      streams: [{ epoch, highest: 5, missing: 0, gaps: [] }],
+      streams: [{ epoch, highest: 5, missing: 0, gaps: [], replay: [] }],
     })
   })
 
@@ -192,8 +194,8 @@ describe('the receiver', () => {
     await send(datagramsOf(await fresh(7).next([seriesOf(1)]), 7))
     await send(datagramsOf(await fresh(4_294_967_295).next([seriesOf(2)]), 4_294_967_295))
     expect(receiver.status().streams).toEqual([
-      { epoch: 7, highest: 1, missing: 0, gaps: [] },
-      { epoch: 4_294_967_295, highest: 1, missing: 0, gaps: [] },
+      { epoch: 7, highest: 1, missing: 0, gaps: [], replay: [] },
+      { epoch: 4_294_967_295, highest: 1, missing: 0, gaps: [], replay: [] },
     ])
     expect(readFileSync(ndjsonFile(data, 1, 4_294_967_295), 'utf8')).toContain(meter(2).meter)
   })
@@ -229,7 +231,10 @@ describe('the receiver', () => {
       expect(readFileSync(join(data, 'quarantine', quarantined(data)[0]!))).toEqual(Buffer.from(octets))
       expect(() => statSync(stream(data))).toThrow('ENOENT')
       await send(datagramsOf(good)) // the next pass brings the real one
-      expect(receiver.status()).toMatchObject({ batches: 1, streams: [{ epoch, highest: 1, missing: 0, gaps: [] }] })
+      expect(receiver.status()).toMatchObject({
+        batches: 1,
+        streams: [{ epoch, highest: 1, missing: 0, gaps: [], replay: [] }],
+      })
     },
   )
 
@@ -281,7 +286,7 @@ describe('the receiver', () => {
       batches: 1,
       refused: { DATAGRAM_LENGTH: 3, DATAGRAM_UNAUTHENTIC: 1, DATAGRAM_KEY: 1 },
     })
-    expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [] }])
+    expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [], replay: [] }])
   })
 
   test('after a restart knows what it has, and a file that a crash left half-written counts for nothing', async () => {
@@ -297,9 +302,12 @@ describe('the receiver', () => {
     renameSync(file, `${file}.partial`) // a crash before the rename: batch there, readings not
     writeFileSync(`${file}.partial`, 'half a li')
     const { receiver, send, data } = await first.restart()
-    expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [] }])
+    expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [], replay: [] }])
     await send([one, two, three].flatMap((some) => datagramsOf(some)))
-    expect(receiver.status()).toMatchObject({ batches: 2, streams: [{ epoch, highest: 3, missing: 0, gaps: [] }] })
+    expect(receiver.status()).toMatchObject({
+      batches: 2,
+      streams: [{ epoch, highest: 3, missing: 0, gaps: [], replay: [] }],
+    })
     expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(4)
     expect(
       readdirSync(join(stream(data), 'readings', '000000000')).filter((name) => name.endsWith('.partial')),
