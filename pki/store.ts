@@ -1,6 +1,7 @@
 import { join, resolve } from 'node:path'
 import type { KeyStore } from './keystore/keystore.ts'
 import { KeyPlaces } from './keystore/places.ts'
+import { auditKeyName, openAudit } from './store/audited.ts'
 import { Authorities } from './store/authorities.ts'
 import { files } from './store/authority.ts'
 import { Pki } from './store/ca.ts'
@@ -20,6 +21,8 @@ export interface OpenOptions {
   passphraseFile?: string
   /** the keys, where the store says that they are kept in memory: for tests */
   keyStore?: KeyStore
+  /** who has acts done, as the audit log names it: `local` */
+  actor?: string
   /** seconds since 1970 */
   now?: () => number
 }
@@ -36,13 +39,19 @@ export async function openPki({ passphraseFile, keyStore, ...options }: OpenOpti
   const memory = keyStore === undefined ? {} : { memory: keyStore }
   const places = new KeyPlaces({ dir, passphrase, prefix: config.id, ...memory })
   const authorities = await Authorities.read(dir, { config, places })
-  const { now = systemClock } = options
+  const { now = systemClock, actor = 'local' } = options
   try {
     await authorities.open('device')
-    const journal = await Journal.open(join(dir, files.journal))
-    const pki = new Pki({ dir, config, authorities, journal, now })
+    const key = await (await places.at(config.keys.device)).open(auditKeyName)
+    const audit = await openAudit({ dir, config, key, now })
+    const journal = await Journal.open(join(dir, files.journal)).catch(async (cause) => {
+      await audit.close()
+      throw cause
+    })
+    const pki = new Pki({ dir, config, authorities, journal, audit, actor, now })
     await pki.mendCrl().catch(async (cause) => {
       await journal.close()
+      await audit.close()
       throw cause
     })
     return pki

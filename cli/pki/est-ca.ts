@@ -25,8 +25,13 @@ export async function runEnrolmentCa({ queue, together, signal, log, ...where }:
   const pki = await opened(where)
   const register = new EnrolmentRegister(registerFile(where.dir))
   const ca = new StoreCa(pki, { dir: where.dir, now })
-  const clerk = new Clerk({ register, ca, now, tell: (event) => logEvent(log, event) })
   const onFault = (fault: Error): void => log.error({ event: 'enrolment.fault', detail: fault.message })
+  const tell = (event: ClerkEvent): void => {
+    logEvent(log, event)
+    const act = actOf(event)
+    if (act !== undefined) pki.record(act).catch(onFault)
+  }
+  const clerk = new Clerk({ register, ca, now, tell })
   await clerk.mend()
   const timers = [
     setInterval(() => void pki.mendCrl().catch(onFault), mendMs.crl),
@@ -49,6 +54,14 @@ export async function runEnrolmentCa({ queue, together, signal, log, ...where }:
   log.info({ event: 'enrolment.closed' })
 }
 
+/** For the audit log, which hears from the CA itself what was issued and revoked. */
+function actOf(event: ClerkEvent): Parameters<Pki['record']>[0] | undefined {
+  if (event.kind === 'issued') return undefined
+  const subject = event.concentrator === undefined ? {} : { subject: `concentrator:${event.concentrator}` }
+  if (event.kind === 'clone') return { kind: 'enrolment-quarantined', reason: 'ENROLMENT_CLONE', ...subject }
+  return { kind: 'refused', reason: event.code, ...subject }
+}
+
 function logEvent(log: Logger, { kind, ...fields }: ClerkEvent): void {
   const level = { issued: 'info', refused: 'warn', clone: 'error' } as const
   log[level[kind]]({ event: `enrolment.${kind}`, ...fields })
@@ -56,7 +69,7 @@ function logEvent(log: Logger, { kind, ...fields }: ClerkEvent): void {
 
 async function opened(where: Pick<OpenOptions, 'dir' | 'passphraseFile'>): Promise<Pki> {
   try {
-    return await openPki(where)
+    return await openPki({ ...where, actor: 'est' })
   } catch (fault) {
     if (fault instanceof PkiError) throw new ConfigError([`${fault.code}: ${fault.message}`])
     throw fault

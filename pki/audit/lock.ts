@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as after } from 'node:timers/promises'
 import { PkiError } from '../errors.ts'
@@ -14,6 +15,7 @@ export class Lock {
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(path: string) {
+    closeSync(openSync(path, 'a', 0o600)) // SQLite would let others read it
     this.#database = new DatabaseSync(path, { timeout: 0 })
   }
 

@@ -1,10 +1,14 @@
 import { join } from 'node:path'
+import type { AuditAct, AuditLog } from '../audit/store.ts'
 import { parseCrls } from '../crl.ts'
+import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
 import { toPem } from '../pem.ts'
 import { type AuthorityName, authorityNames, type IssuingName, issuingNames } from '../profiles.ts'
+import { idPattern } from '../purpose.ts'
 import { encodeRevocation, type RevocationReason } from '../revoke.ts'
 import { equalOctets } from '../signature.ts'
+import { issuedAct } from './audited.ts'
 import type { Authorities } from './authorities.ts'
 import { bundleCrls, crlFileOf, crlSeconds, files, trustFileOf, writeCrl } from './authority.ts'
 import { type Certified, Certifier, type IssuedCertificate, type IssueRequest } from './certify.ts'
@@ -23,6 +27,9 @@ export interface Opened {
   config: StoreConfig
   authorities: Authorities
   journal: Journal
+  audit: AuditLog
+  /** who has acts done, as the audit log names it */
+  actor: string
   /** seconds since 1970 */
   now: () => number
 }
@@ -76,12 +83,26 @@ export class Pki {
       await this.#catchUp()
       const batch: Certified[] = []
       for (const request of requests.slice(start, start + sharedFsyncMax)) {
-        batch.push(await this.#certifier.certify(request, this.#opened.now(), batch))
+        batch.push(await this.#certify(request, batch))
       }
-      await this.#opened.journal.append(batch.map(({ entry }) => entry))
+      const { journal, audit, actor } = this.#opened
+      await journal.append(batch.map(({ entry }) => entry))
+      await audit.append(batch.map(({ entry }) => issuedAct(actor, entry)))
       all.push(...batch.map(({ issued }) => issued))
     }
     return all
+  }
+
+  /** A refusal is told of as well. */
+  async #certify(request: IssueRequest, batch: readonly Certified[]): Promise<Certified> {
+    const { audit, actor, now } = this.#opened
+    try {
+      return await this.#certifier.certify(request, now(), batch)
+    } catch (fault) {
+      if (!(fault instanceof PkiError)) throw fault
+      await audit.append([{ kind: 'refused', actor, reason: fault.code, ...subjectOf(request) }])
+      throw fault
+    }
   }
 
   /**
@@ -95,7 +116,10 @@ export class Pki {
     const authority = await this.authority(found.issuer)
     if (found.revoked === undefined) {
       const at = Math.floor(this.#opened.now())
-      await this.#opened.journal.append([{ event: 'revoked', serial: found.serial, at, reason }])
+      const { journal, audit, actor } = this.#opened
+      const { serial: revoked, profile, id } = found
+      await journal.append([{ event: 'revoked', serial: revoked, at, reason }])
+      await audit.append([{ kind: 'revoked', actor, subject: `${profile}:${id}`, serial: revoked, reason }])
     }
     await this.#publish(found.issuer, authority)
   }
@@ -127,6 +151,12 @@ export class Pki {
     return this.#register.withKey(key)
   }
 
+  /** Tells the audit log of an act that is not one of the CA's own; durable when it resolves. */
+  async record(act: Omit<AuditAct, 'actor'>): Promise<void> {
+    const { audit, actor } = this.#opened
+    await audit.append([{ ...act, actor }])
+  }
+
   /** Writes CRLs that lag behind the journal; an issuing CA's also when half its time is over. */
   async mendCrl(): Promise<void> {
     await this.#catchUp()
@@ -150,6 +180,7 @@ export class Pki {
 
   async close(): Promise<void> {
     await this.#opened.journal.close()
+    await this.#opened.audit.close()
     await this.#opened.authorities.close()
   }
 
@@ -162,11 +193,12 @@ export class Pki {
 
   /** Repeats while another process revokes meanwhile, so that the last CRL written knows of every revocation. */
   async #publishNow(name: AuthorityName, authority: Authority): Promise<void> {
-    const { dir, now, journal } = this.#opened
+    const { dir, now, journal, audit, actor } = this.#opened
     do {
       await this.#catchUp()
       const entries = this.#register.revokedBy(name).map(encodeRevocation)
       await writeCrl(dir, name, { authority, at: now(), entries })
+      await audit.append([{ kind: 'crl-signed', actor, subject: name }])
       await bundleCrls(dir)
     } while ((await journal.unread()) > 0)
   }
@@ -176,4 +208,9 @@ export class Pki {
     this.#reading = turn
     return turn
   }
+}
+
+/** An id that is none has no place in the log. */
+function subjectOf({ profile, id }: IssueRequest): { subject?: string } {
+  return idPattern.test(id) ? { subject: `${profile}:${id}` } : {}
 }

@@ -12,11 +12,12 @@ import { encodeName } from '../names.ts'
 import { toPem } from '../pem.ts'
 import { type AuthorityName, authorityNames, authorityProfiles, issuingNames } from '../profiles.ts'
 import type { Template } from '../unsigned.ts'
+import { auditKeyName, issuedAct, openAudit, writeAuditKey } from './audited.ts'
 import { bundleCrls, certificateFile, files, trustFileOf, writeCrl } from './authority.ts'
 import { entryOf } from './certify.ts'
 import { checkPublication, type PublicationBase, type StoreConfig } from './config.ts'
 import { makePrivate, syncDirectory, writeDurably } from './files.ts'
-import { Journal } from './journal.ts'
+import { type Issued, Journal } from './journal.ts'
 import { readPassphrase } from './keys.ts'
 
 export interface InitOptions {
@@ -88,15 +89,34 @@ async function fill(dir: string, options: InitOptions): Promise<void> {
   const places = new KeyPlaces({ dir, passphrase, prefix: config.id, ...memory })
   try {
     const keys = await makeKeys(config, places)
+    const store = await places.at(config.keys.device)
     try {
-      await write(dir, await certifyAll(keys, { config, zones, at: now() }), { config, at: now() })
+      const authorities = await certifyAll(keys, { config, zones, at: now() })
+      const entries = await write(dir, authorities, { config, at: now() })
+      await tell(await store.generate(auditKeyName, 'p256'), { dir, config, entries, now })
     } catch (cause) {
       for (const name of authorityNames) await (await places.at(config.keys[name])).remove(name)
+      await store.remove(auditKeyName)
       throw cause
     }
   } finally {
     await places.close()
   }
+}
+
+/** The audit log begins with the keys and certificates of the CAs. */
+async function tell(
+  key: SigningKey,
+  { dir, config, entries, now }: { dir: string; config: StoreConfig; entries: Issued[]; now: () => number },
+): Promise<void> {
+  const audit = await openAudit({ dir, config, key, now })
+  const actor = 'init'
+  await audit.append([
+    ...[...authorityNames, auditKeyName].map((subject) => ({ kind: 'key-made' as const, actor, subject })),
+    ...entries.map((entry) => issuedAct(actor, entry)),
+  ])
+  await audit.close()
+  await writeAuditKey({ dir, key })
 }
 
 async function makeKeys(config: StoreConfig, places: KeyPlaces): Promise<Map<AuthorityName, SigningKey>> {
@@ -157,13 +177,14 @@ async function write(
   dir: string,
   authorities: readonly NewAuthority[],
   { config, at }: { config: StoreConfig; at: number },
-): Promise<void> {
+): Promise<Issued[]> {
   await writeDurably(join(dir, files.config), `${JSON.stringify(config, null, 2)}\n`)
+  const entries = authorities.map(({ name, certificate }) =>
+    entryOf(certificate, certificate.der, { at, profile: name, id: name, issuer: 'root' }),
+  )
   const journal = await Journal.open(join(dir, files.journal))
   try {
-    const entry = ({ name, certificate }: NewAuthority): ReturnType<typeof entryOf> =>
-      entryOf(certificate, certificate.der, { at, profile: name, id: name, issuer: 'root' })
-    await journal.append(authorities.map(entry))
+    await journal.append(entries)
   } finally {
     await journal.close()
   }
@@ -176,6 +197,7 @@ async function write(
     await writeDurably(join(dir, trustFileOf(name)), pem(certificate) + pem(root!.certificate))
   }
   await bundleCrls(dir)
+  return entries
 }
 
 function pem({ der }: Certificate): string {

@@ -1,0 +1,62 @@
+import { spawnSync } from 'node:child_process'
+import { createHash, createPublicKey } from 'node:crypto'
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { mainFile } from '#cli/demo/layout.ts'
+import { findEntries, verifyAuditFiles } from '#pki/audit/query.ts'
+import { publicKeyOctets } from '#pki/issue.ts'
+import { openPki } from '#pki/store.ts'
+import { certificatesFromPem } from '#pki/verify.ts'
+import { throwawayPki } from '#test/support/pki.ts'
+import { tempFolder } from '#test/support/temp.ts'
+
+const publicKeyOf = (dir: string): Uint8Array => {
+  return publicKeyOctets(createPublicKey(readFileSync(join(dir, 'audit', 'public.pem'))))
+}
+
+test('every act of a store stands in its audit log before it is handed out, in order, and a changed octet is found', async () => {
+  const pki = await throwawayPki()
+  onTestFinished(() => pki.close())
+  const audit = join(pki.caDir, 'audit')
+  const made = findEntries(audit)
+  expect(made.filter(({ kind }) => kind === 'key-made').map(({ subject }) => subject)).toEqual([
+    ...['root', 'device', 'infrastructure', 'signing', 'people'],
+    'audit',
+  ])
+  expect(made.filter(({ kind }) => kind === 'issued').length).toBeGreaterThanOrEqual(5)
+
+  const own = await openPki({ dir: pki.caDir, passphraseFile: pki.passphraseFile, actor: 'tester' })
+  const { chainPem, serial } = await own.issue({ profile: 'concentrator', id: 'dc-7' })
+  const digest = createHash('sha256').update(certificatesFromPem(chainPem)[0]!).digest('hex')
+  const since = (): unknown[] => findEntries(audit, { from: made.length }).map(({ index, time, ...entry }) => entry)
+  const issued = { kind: 'issued', actor: 'tester', subject: 'concentrator:dc-7', serial, digest }
+  expect(since()).toEqual([issued])
+
+  await expect(own.issue({ profile: 'concentrator', id: 'dc-8', days: 4_000 })).rejects.toThrow()
+  await expect(own.issue({ profile: 'concentrator', id: 'no id' })).rejects.toThrow()
+  await own.revoke(serial, 'keyCompromise')
+  await own.revoke(serial, 'keyCompromise') // which is no second revocation, but a new list
+  const actor = 'tester'
+  expect(since()).toEqual([
+    issued,
+    { kind: 'refused', actor, subject: 'concentrator:dc-8', reason: 'REQUEST_VALIDITY' },
+    { kind: 'refused', actor, reason: 'REQUEST_ID' },
+    { kind: 'revoked', actor, subject: 'concentrator:dc-7', serial, reason: 'keyCompromise' },
+    { kind: 'crl-signed', actor, subject: 'device' },
+    { kind: 'crl-signed', actor, subject: 'device' },
+  ])
+  await own.close()
+
+  const publicKey = publicKeyOf(pki.caDir)
+  const size = made.length + 6
+  expect(await verifyAuditFiles({ dir: audit, publicKey })).toMatchObject({ ok: true, size, covered: size })
+  const line = ['pki', 'audit', 'verify', '--dir', audit, '--key', join(audit, 'public.pem')]
+  expect(spawnSync(process.execPath, [mainFile, ...line]).status).toBe(0)
+
+  const copy = tempFolder()
+  cpSync(audit, copy, { recursive: true })
+  const file = join(copy, 'entries.ndjson')
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"concentrator:dc-7"', '"concentrator:dc-6"'))
+  expect(await verifyAuditFiles({ dir: copy, publicKey })).toMatchObject({ ok: false, index: made.length })
+})
