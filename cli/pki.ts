@@ -15,7 +15,7 @@ const help = `usage: ami pki init    --dir DIR --passphrase-file FILE [--organis
                        [--zone DOMAIN]... [--range ADDRESS/BITS]... [--crl-url URL] [--ocsp-url URL]
        ami pki issue   --dir DIR --passphrase-file FILE --profile NAME --id ID [--dns NAME]... [--ip ADDRESS]...
                        [--days N] [--issuer CA] (--out-key FILE | --csr FILE) [--out FILE]
-       ami pki revoke  --dir DIR --passphrase-file FILE [--reason WORD] SERIAL
+       ami pki revoke  --dir DIR --passphrase-file FILE [--reason WORD] (SERIAL | --id ID [--profile NAME])
        ami pki crl     --dir DIR --passphrase-file FILE [--root]
        ami pki list    --dir DIR
        ami pki show    --dir DIR SERIAL
@@ -30,7 +30,8 @@ init     makes a root (10 years), the CAs ${issuingNames.join(', ')} (5 years) a
          DIR/root may then be taken offline; DIR/trust has what a listener for one class trusts
 issue    a certificate for a ${Object.keys(profiles).join(', ')};
          the chain goes to --out or to standard output
-revoke   journals it and writes DIR/crl/crl.pem anew; a CA's own serial needs the root's key
+revoke   journals it and writes DIR/crl/crl.pem anew; a CA's own serial needs the root's key; with --id all that a
+         concentrator, or what --profile says, has, renewed or not
 crl      writes fresh CRLs of the CAs, which live 7 days; with --root also the root's, which lives 365
 list     everything issued, with what became of it; needs no key
 show     one certificate, as PEM with a line on what became of it

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { authorityNames, issuingNames } from '#pki/profiles.ts'
-import { isRevocationReason, revocationReasons } from '#pki/revoke.ts'
+import { authorityNames, isProfileName, issuingNames, profiles } from '#pki/profiles.ts'
+import { isRevocationReason, type RevocationReason, revocationReasons } from '#pki/revoke.ts'
 import { parseCrls } from '#pki/verify.ts'
 import { UsageError } from '../command.ts'
 import { type Answer, opened, type Subcommand, store, type Values } from './subcommand.ts'
 
-export const revoke: Subcommand = { takes: [...store, 'reason'], positionals: [1, 1], run: runRevoke }
+export const revoke: Subcommand = { takes: [...store, 'reason', 'id', 'profile'], positionals: [0, 1], run: runRevoke }
 export const crl: Subcommand = { takes: [...store, 'root'], positionals: [0, 0], run: runCrl }
 
 async function runRevoke(values: Values, serial: string): Promise<Answer> {
@@ -13,6 +13,11 @@ async function runRevoke(values: Values, serial: string): Promise<Answer> {
   if (!isRevocationReason(reason)) {
     throw new UsageError(`--reason: ${Object.keys(revocationReasons).join(', ')}, not '${reason}'`)
   }
+  if (values.id !== undefined) {
+    if (serial !== '') throw new UsageError('pki revoke: a SERIAL or --id, not both')
+    return revokeIdentity(values, values.id, reason)
+  }
+  if (serial === '') throw new UsageError('pki revoke: a SERIAL, or --id ID')
   return opened(values, async (pki) => {
     await pki.revoke(serial, reason)
     const { revoked, profile, id } = await pki.find(serial)
@@ -21,6 +26,16 @@ async function runRevoke(values: Values, serial: string): Promise<Answer> {
       json: { revoked, profile, id, crl: pki.crlFile },
       text: `${profile} ${id} is revoked; ${pki.crlFile} says so\n`,
     }
+  })
+}
+
+async function revokeIdentity(values: Values, id: string, reason: RevocationReason): Promise<Answer> {
+  const { profile = 'concentrator' } = values
+  if (!isProfileName(profile)) throw new UsageError(`--profile: ${Object.keys(profiles).join(', ')}, not '${profile}'`)
+  return opened(values, async (pki) => {
+    const serials = await pki.revokeIdentity(profile, id, reason)
+    const text = `${serials.length} certificates of ${profile} ${id} are revoked; ${pki.crlFile} says so\n`
+    return { ok: true, json: { serials, profile, id, crl: pki.crlFile }, text }
   })
 }
 

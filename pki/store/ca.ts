@@ -4,7 +4,7 @@ import { parseCrls } from '../crl.ts'
 import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
 import { toPem } from '../pem.ts'
-import { type AuthorityName, authorityNames, type IssuingName, issuingNames } from '../profiles.ts'
+import { type AuthorityName, authorityNames, type IssuingName, issuingNames, type ProfileName } from '../profiles.ts'
 import { idPattern } from '../purpose.ts'
 import { encodeRevocation, type RevocationReason } from '../revoke.ts'
 import { equalOctets } from '../signature.ts'
@@ -122,6 +122,27 @@ export class Pki {
       await audit.append([{ kind: 'revoked', actor, subject: `${profile}:${id}`, serial: revoked, reason }])
     }
     await this.#publish(found.issuer, authority)
+  }
+
+  /**
+   * Revokes all that an identity has, what it was renewed to as well: one act in the journal, then the new CRLs.
+   * @returns the serials that it still had; none when all had ended or were revoked before
+   * @throws PkiError `SERIAL_UNKNOWN` when nothing was ever issued to it
+   */
+  async revokeIdentity(profile: ProfileName, id: string, reason: RevocationReason): Promise<string[]> {
+    const at = Math.floor(this.#opened.now())
+    const own = (await this.list()).filter((one) => one.profile === profile && one.id === id)
+    if (own.length === 0) throw new PkiError('SERIAL_UNKNOWN', `nothing was issued here to ${profile} ${id}`)
+    const serials = own
+      .filter(({ revoked, notAfter }) => revoked === undefined && notAfter >= at)
+      .map(({ serial }) => serial)
+    const { journal, audit, actor } = this.#opened
+    const subject = `${profile}:${id}`
+    await journal.append(serials.map((serial) => ({ event: 'revoked', serial, at, reason })))
+    await audit.append(serials.map((serial) => ({ kind: 'revoked', actor, subject, serial, reason })))
+    for (const issuer of new Set(own.map((one) => one.issuer)))
+      await this.#publish(issuer, await this.authority(issuer))
+    return serials
   }
 
   /** Writes a fresh CRL of a CA; of the root while its key is here. @throws PkiError `ROOT_OFFLINE` */

@@ -110,6 +110,8 @@ describe('ami pki', () => {
     ['a missing serial', ['show', '--dir', 'x'], 64],
     ['an unknown profile', ['issue', ...store, '--profile', 'king', '--id', 'a', '--out-key', 'k'], 64],
     ['neither key nor request', ['issue', ...store, '--profile', 'mdm', '--id', 'a'], 64],
+    ['an identity and a serial', ['revoke', ...store, '--id', 'dc-1', '00'], 64],
+    ['neither of them', ['revoke', ...store], 64],
     ['an unknown reason', ['revoke', ...store, '--reason', 'mood', '00'], 64],
     ['a directory that is not there', ['list', '--dir', join(dir, 'nowhere')], 78],
     ['a directory in use', ['init', ...store], 78],

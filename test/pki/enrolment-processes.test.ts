@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { findEntries } from '#pki/audit/query.ts'
 import type { EstServer } from '#pki/est/client.ts'
 import { makeDeviceKey } from '#pki/est/request.ts'
 import { createMaker } from '#pki/manufacturers/maker.ts'
@@ -104,6 +105,8 @@ describe('a device', () => {
     await expect(enrolled(server, factory)).rejects.toMatchObject(refusedWith('ENROLMENT_QUARANTINED'))
     await expect(enrolled(server, first.credentials)).rejects.toMatchObject({ code: 'EST_REFUSED' })
 
+    const [told] = findEntries(join(stage.caDir, 'audit'), { kind: 'enrolment-quarantined' })
+    expect(told).toMatchObject({ actor: 'est', subject: 'concentrator:dc-f' })
     const where = ['--dir', stage.caDir, '--json']
     const quarantined = JSON.parse(ami('pki', 'inventory', 'list', ...where, '--quarantined').out)
     expect(quarantined.devices).toMatchObject([{ concentrator: 'dc-f', quarantined: expect.stringContaining('dc-f') }])

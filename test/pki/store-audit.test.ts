@@ -7,7 +7,7 @@ import { mainFile } from '#cli/demo/layout.ts'
 import { findEntries, verifyAuditFiles } from '#pki/audit/query.ts'
 import { publicKeyOctets } from '#pki/issue.ts'
 import { openPki } from '#pki/store.ts'
-import { certificatesFromPem } from '#pki/verify.ts'
+import { certificatesFromPem, parseCrls } from '#pki/verify.ts'
 import { throwawayPki } from '#test/support/pki.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
@@ -59,4 +59,28 @@ test('every act of a store stands in its audit log before it is handed out, in o
   const file = join(copy, 'entries.ndjson')
   writeFileSync(file, readFileSync(file, 'utf8').replace('"concentrator:dc-7"', '"concentrator:dc-6"'))
   expect(await verifyAuditFiles({ dir: copy, publicKey })).toMatchObject({ ok: false, index: made.length })
+})
+
+test('an identity is revoked as a whole: all that it has, renewed or not, and nobody else', async () => {
+  const pki = await throwawayPki()
+  onTestFinished(() => pki.close())
+  const own = await openPki({ dir: pki.caDir, passphraseFile: pki.passphraseFile })
+  onTestFinished(() => own.close())
+  const issue = async (id: string, at?: 'sealer'): Promise<string> =>
+    (await own.issue({ profile: at ?? 'concentrator', id })).serial
+  const [first, second, other, sealer] = [
+    await issue('dc-1'),
+    await issue('dc-1'),
+    await issue('dc-2'),
+    await issue('dc-1', 'sealer'),
+  ]
+  await own.revoke(first, 'superseded')
+  expect(await own.revokeIdentity('concentrator', 'dc-1', 'keyCompromise')).toEqual([second])
+  expect(await own.revokeIdentity('concentrator', 'dc-1', 'keyCompromise')).toEqual([])
+  const revoked = new Set(parseCrls(readFileSync(own.crlFile, 'utf8')).flatMap(({ serials }) => [...serials]))
+  expect([first, second, other, sealer].map((serial) => revoked.has(serial))).toEqual([true, true, false, false])
+  expect(await own.find(first)).toMatchObject({ revoked: { reason: 'superseded' } })
+  await expect(own.revokeIdentity('concentrator', 'dc-9', 'keyCompromise')).rejects.toMatchObject({
+    code: 'SERIAL_UNKNOWN',
+  })
 })
