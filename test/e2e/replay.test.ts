@@ -43,7 +43,7 @@ test('what never arrived is named by the receiver, asked for by its code, and ar
 
   const mistyped = codes[0]!.replace(/.$/, (end) => (end === '8' ? 'G' : '8'))
   expect(replay(mistyped)).toMatchObject({ code: 2, out: '', err: expect.stringContaining('REPLAY_CODE') })
-  const foreign = encodeReplayCode({ epoch: epoch ^ 1, from: 1, to: 1 })
+  const foreign = encodeReplayCode({ epoch: (epoch ^ 1) >>> 0, from: 1, to: 1 })
   expect(replay(foreign)).toMatchObject({ code: 2, err: expect.stringContaining('REPLAY_EPOCH') })
   const future = encodeReplayCode({ epoch, from: 1, to: 90_000 })
   expect(replay(future)).toMatchObject({ code: 2, err: expect.stringContaining('REPLAY_UNKNOWN') })
