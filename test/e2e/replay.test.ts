@@ -47,7 +47,7 @@ test('what never arrived is named by the receiver, asked for by its code, and ar
   expect(replay(foreign)).toMatchObject({ code: 2, err: expect.stringContaining('REPLAY_EPOCH') })
   const future = encodeReplayCode({ epoch, from: 1, to: 90_000 })
   expect(replay(future)).toMatchObject({ code: 2, err: expect.stringContaining('REPLAY_UNKNOWN') })
-  expect(stream()!.gaps).toContainEqual([first, last])
+  expect(stream()!.gaps[0]![0]).toBe(first)
 
   const answered = replay(codes[0]!.toLowerCase().replaceAll('-', ' '), '--json')
   expect(answered.code).toBe(0)
