@@ -62,6 +62,8 @@ export interface ShardPlace {
   at: number
   /** seconds from this update to the next; a CRL of which less than half is left is made anew */
   lifeSeconds: number
+  /** told of each shard that is signed, before it is in its place */
+  signed?: (shard: number, der: Uint8Array) => Promise<void>
 }
 
 /**
@@ -104,7 +106,9 @@ async function publishShard(place: ShardPlace, shard: number, revocations: reado
   const last = await readLast(path, parseCrl)
   if (last !== undefined && isFresh(last, revocations, place)) return false
   const uri = shardUri(place.base, shard)
-  await replace(path, await encoded(place, { last: last && crlNumber(last), uri }, revocations))
+  const der = await encoded(place, { last: last && crlNumber(last), uri }, revocations)
+  await place.signed?.(shard, der)
+  await replace(path, der)
   return true
 }
 

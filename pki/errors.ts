@@ -43,6 +43,7 @@ export type PkiFault =
   | 'KEYSTORE_BUSY'
   | 'KEYSTORE_FAILED'
   | 'JOURNAL_CORRUPT'
+  | 'PKI_BUSY'
   // the audit log
   | 'AUDIT_ENTRY'
   | 'AUDIT_CHECKPOINT'
@@ -58,6 +59,7 @@ export type PkiFault =
   | 'OCSP_UNREACHABLE'
   // CRL shards
   | 'CRL_SHARD'
+  | 'SHARD_FULL'
 
 /** What the PKI refuses, and why: a code for programs, a message for people. */
 export class PkiError extends Error {

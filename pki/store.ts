@@ -1,10 +1,11 @@
 import { join, resolve } from 'node:path'
-import type { KeyStore } from './keystore/keystore.ts'
+import type { KeyStore, SigningKey } from './keystore/keystore.ts'
 import { KeyPlaces } from './keystore/places.ts'
+import { Acts } from './store/acts.ts'
 import { auditKeyName, openAudit } from './store/audited.ts'
 import { Authorities } from './store/authorities.ts'
 import { files } from './store/authority.ts'
-import { Pki } from './store/ca.ts'
+import { type Opened, Pki } from './store/ca.ts'
 import { parseStoreConfig } from './store/config.ts'
 import { readText } from './store/files.ts'
 import { Journal } from './store/journal.ts'
@@ -43,20 +44,32 @@ export async function openPki({ passphraseFile, keyStore, ...options }: OpenOpti
   try {
     await authorities.open('device')
     const key = await (await places.at(config.keys.device)).open(auditKeyName)
-    const audit = await openAudit({ dir, config, key, now })
-    const journal = await Journal.open(join(dir, files.journal)).catch(async (cause) => {
-      await audit.close()
-      throw cause
-    })
-    const pki = new Pki({ dir, config, authorities, journal, audit, actor, now })
-    await pki.mendCrl().catch(async (cause) => {
-      await journal.close()
-      await audit.close()
-      throw cause
-    })
-    return pki
+    return await opened({ dir, config, authorities, key, actor, now })
   } catch (cause) {
     await authorities.close()
+    throw cause
+  }
+}
+
+type Parts = Pick<Opened, 'dir' | 'config' | 'authorities' | 'actor' | 'now'> & { key: SigningKey }
+
+/** Journal and audit log, brought into step, and what a crash left undone. */
+async function opened({ key, ...parts }: Parts): Promise<Pki> {
+  const { dir, config, now, actor } = parts
+  const register = new Register()
+  const journal = await Journal.open(join(dir, files.journal))
+  const closing: { close(): Promise<void> }[] = [journal]
+  let acts: Acts | undefined
+  try {
+    const audit = await openAudit({ dir, config, key, now, onForeign: (entry) => acts?.hear(entry) })
+    closing.push(audit)
+    acts = new Acts({ journal, audit, register, actor })
+    await acts.begin()
+    const pki = new Pki({ ...parts, journal, audit, acts, register })
+    await pki.mendCrl()
+    return pki
+  } catch (cause) {
+    for (const one of closing) await one.close()
     throw cause
   }
 }

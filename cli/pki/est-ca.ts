@@ -26,10 +26,10 @@ export async function runEnrolmentCa({ queue, together, signal, log, ...where }:
   const register = new EnrolmentRegister(registerFile(where.dir))
   const ca = new StoreCa(pki, { dir: where.dir, now })
   const onFault = (fault: Error): void => log.error({ event: 'enrolment.fault', detail: fault.message })
-  const tell = (event: ClerkEvent): void => {
+  const tell = async (event: ClerkEvent): Promise<void> => {
     logEvent(log, event)
     const act = actOf(event)
-    if (act !== undefined) pki.record(act).catch(onFault)
+    if (act !== undefined) await pki.record(act)
   }
   const clerk = new Clerk({ register, ca, now, tell })
   await clerk.mend()

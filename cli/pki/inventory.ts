@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { ConfigError } from '#gateway/errors.ts'
@@ -7,6 +8,7 @@ import { manifestCharactersMax } from '#pki/enrolment/manifest.ts'
 import { EnrolmentRegister, type Listed, listMax } from '#pki/enrolment/register.ts'
 import { PkiError } from '#pki/errors.ts'
 import { ManufacturerStore } from '#pki/manufacturers/store.ts'
+import { tellAudit } from '#pki/store/audited.ts'
 import { type Command, parse, UsageError } from '../command.ts'
 
 const help = `usage: ami pki inventory import  --dir DIR [--json] FILE.csv
@@ -34,6 +36,9 @@ const options = {
   quarantined: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
 } as const
+
+/** As the audit log names it. */
+const actor = 'cli'
 
 type Values = ReturnType<typeof parse<typeof options>>['values']
 
@@ -71,8 +76,8 @@ function actOf(name: string, values: Values, [argument, ...more]: readonly strin
   }
   if (name === 'import') return (register, dir) => take(register, dir, argument!)
   if (name === 'list') return async (register) => listed(register, values)
-  if (name === 'quarantine') return async (register) => quarantine(register, argument!, values)
-  if (name === 'release') return async (register) => release(register, argument!)
+  if (name === 'quarantine') return (register, dir) => quarantine(register, dir, argument!, values)
+  if (name === 'release') return (register, dir) => release(register, dir, argument!)
   throw new UsageError(`pki inventory: import, list, quarantine, release, not '${name}'`)
 }
 
@@ -84,6 +89,8 @@ async function take(register: EnrolmentRegister, dir: string, file: string): Pro
   })
   const shipped = readManifest(text, await new ManufacturerStore(dir).list())
   const added = register.import(shipped)
+  const digest = hash('sha256', text)
+  await tellAudit(dir, { kind: 'imported', actor, subject: 'shipment-manifest', digest })
   const known = shipped.length - added
   return { json: { added, known }, text: `${added} devices added, ${known} known before\n` }
 }
@@ -98,18 +105,30 @@ function lineOf({ concentrator, manufacturer, serial, quarantined }: Listed): st
   return `${concentrator}  ${manufacturer.slice(0, 16)}  ${serial}${state}\n`
 }
 
-function quarantine(register: EnrolmentRegister, concentrator: string, { reason }: Values): Said {
+async function quarantine(
+  register: EnrolmentRegister,
+  dir: string,
+  concentrator: string,
+  { reason }: Values,
+): Promise<Said> {
   if (!/^[^\p{Cc}]{1,200}$/u.test(reason)) throw new UsageError('--reason: 1 to 200 characters, none of control')
   if (!register.quarantine(concentrator, reason)) {
     throw new PkiError('INVENTORY_STATE', `${concentrator} is no device here, or in quarantine already`)
   }
+  await tellAudit(dir, {
+    kind: 'enrolment-quarantined',
+    actor,
+    subject: `concentrator:${concentrator}`,
+    reason: 'OPERATOR',
+  })
   return { json: { quarantined: concentrator }, text: `${concentrator} gets no certificate until it is released\n` }
 }
 
-function release(register: EnrolmentRegister, concentrator: string): Said {
+async function release(register: EnrolmentRegister, dir: string, concentrator: string): Promise<Said> {
   if (!register.release(concentrator)) {
     throw new PkiError('INVENTORY_STATE', `${concentrator} is not a device in quarantine`)
   }
+  await tellAudit(dir, { kind: 'enrolment-released', actor, subject: `concentrator:${concentrator}` })
   return { json: { released: concentrator }, text: `${concentrator} may enrol again\n` }
 }
 

@@ -9,6 +9,7 @@ export const auditKinds = [
   'key-used',
   'key-made',
   'imported',
+  'removed',
   'ceremony',
   'backup',
   'restore',

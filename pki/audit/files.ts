@@ -43,6 +43,21 @@ export function* readLines(descriptor: number, from = 0): Generator<Uint8Array> 
   }
 }
 
+/** What `read` makes of the last line that it makes anything of, sought backwards from the end of a line. */
+export function lastLine<T>(descriptor: number, end: number, read: (line: Uint8Array) => T | undefined): T | undefined {
+  for (let behind = end; behind > 0; ) {
+    const from = Math.max(0, behind - 1 - entryOctetsMax)
+    const octets = Buffer.alloc(behind - 1 - from)
+    readSync(descriptor, octets, 0, octets.length, from)
+    const start = octets.lastIndexOf(0x0a) + 1
+    if (start === 0 && from > 0) throw new PkiError('AUDIT_CORRUPT', `a line of over ${entryOctetsMax} octets`)
+    const found = read(octets.subarray(start))
+    if (found !== undefined) return found
+    behind = from + start
+  }
+  return undefined
+}
+
 function within(line: Uint8Array): Uint8Array {
   if (line.length > entryOctetsMax) throw new PkiError('AUDIT_CORRUPT', `a line of over ${entryOctetsMax} octets`)
   return line

@@ -11,8 +11,8 @@ import {
   openCheckpoint,
   signCheckpoint,
 } from './checkpoint.ts'
-import { type AuditEntry, encodeEntry } from './entry.ts'
-import { auditFiles, nodeReader, readLines } from './files.ts'
+import { type AuditEntry, encodeEntry, parseEntry } from './entry.ts'
+import { auditFiles, lastLine, nodeReader, readLines } from './files.ts'
 import { Lock } from './lock.ts'
 import { digestOctets, Frontier, leafHash, nodesBefore } from './merkle.ts'
 
@@ -29,14 +29,20 @@ export interface AuditOptions {
   dir: string
   /** as in `Checkpoint` */
   origin: string
-  signer: AuditSigner
+  /** whoever cannot sign leaves the checkpoints to the next who can */
+  signer: Pick<AuditSigner, 'publicKey'> & Partial<AuditSigner>
   /** seconds since 1970 */
   now: () => number
   /** told of a checkpoint that could not be made in between; the entries themselves are safe, and the next one covers them */
   onFault: (cause: unknown) => void
   everyEntries?: number
   everySeconds?: number
+  /** told of every entry of another process, when this one reads it: before any later one of its own is written */
+  onForeign?: (entry: AuditEntry) => void
 }
+
+/** Writes acts behind all others, while the log is held. @returns the index of the first, when they are on disk */
+export type WriteActs = (acts: readonly AuditAct[]) => Promise<number>
 
 /** An act as its doer tells it; the log adds the time. */
 export type AuditAct = Omit<AuditEntry, 'time'>
@@ -101,8 +107,7 @@ export class AuditLog {
    * @throws PkiError `AUDIT_ENTRY`, `AUDIT_FULL`, `AUDIT_BUSY`, `AUDIT_CORRUPT`; after a failed write always: open anew
    */
   async append(acts: readonly AuditAct[]): Promise<number> {
-    const time = Math.floor(this.#options.now())
-    const lines = acts.map((act) => `${encodeEntry({ ...act, time })}\n`)
+    const lines = this.#linesOf(acts)
     if (this.#pending.length + lines.length > pendingEntriesMax) {
       throw new PkiError('AUDIT_FULL', `over ${pendingEntriesMax} entries wait to be written`)
     }
@@ -110,6 +115,27 @@ export class AuditLog {
     for (const line of lines) this.#pending.push(line)
     this.#next ??= this.#begin()
     return (await this.#next) + offset
+  }
+
+  /**
+   * Holds the log against all other writers, those of other processes too, while `work` runs: for acts that must be durable
+   * elsewhere before they are told of here. `work` must not call `append`.
+   * @throws PkiError `AUDIT_BUSY`, `AUDIT_CORRUPT`, and what `work` throws; `write` throws as `append` does
+   */
+  exclusively<T>(work: (write: WriteActs) => Promise<T>): Promise<T> {
+    return this.#files.lock.hold(async () => {
+      if (this.#failed !== undefined) throw this.#failed
+      await this.#catchUp()
+      return work((acts) => this.#write(this.#linesOf(acts)))
+    })
+  }
+
+  /** The last entry that `isWanted` takes, sought from the end. */
+  last(isWanted: (entry: AuditEntry) => boolean): AuditEntry | undefined {
+    return lastLine(this.#files.entries.fd, this.#octets, (line) => {
+      const entry = parseEntry(line)
+      return isWanted(entry) ? entry : undefined
+    })
   }
 
   /** A signed note over all entries on disk; the last one again when nothing came since. */
@@ -125,10 +151,19 @@ export class AuditLog {
     clearTimeout(this.#timer)
     try {
       await this.#next
-      if (this.#failed === undefined && this.#covered < this.size) await this.checkpoint()
+      if (this.#failed === undefined && this.#covered < this.size && this.#maySign) await this.checkpoint()
     } finally {
       await closeFiles(this.#files)
     }
+  }
+
+  get #maySign(): boolean {
+    return this.#options.signer.sign !== undefined
+  }
+
+  #linesOf(acts: readonly AuditAct[]): string[] {
+    const time = Math.floor(this.#options.now())
+    return acts.map((act) => `${encodeEntry({ ...act, time })}\n`)
   }
 
   async #load(): Promise<void> {
@@ -162,10 +197,18 @@ export class AuditLog {
     const { size } = await entries.stat()
     if (size < this.#octets)
       throw new PkiError('AUDIT_CORRUPT', `${this.#octets - size} octets of the entries are gone`)
-    if (size > this.#octets) await this.#absorb(readLines(entries.fd, this.#octets), last)
+    if (size > this.#octets) await this.#absorb(this.#foreign(), last)
     if (size > this.#octets) {
       await entries.truncate(this.#octets)
       await entries.datasync()
+    }
+  }
+
+  *#foreign(): Generator<Uint8Array> {
+    const { onForeign } = this.#options
+    for (const line of readLines(this.#files.entries.fd, this.#octets)) {
+      onForeign?.(parseEntry(line))
+      yield line
     }
   }
 
@@ -203,6 +246,10 @@ export class AuditLog {
     const lines = this.#pending.splice(0)
     this.#next = undefined
     if (this.#failed !== undefined) throw this.#failed
+    return this.#write(lines)
+  }
+
+  async #write(lines: readonly string[]): Promise<number> {
     try {
       await this.#catchUp()
       const index = this.size
@@ -219,14 +266,14 @@ export class AuditLog {
 
   async #cover(): Promise<void> {
     const { everyEntries = checkpointDefaults.everyEntries, onFault } = this.#options
-    if (this.size - this.#covered >= everyEntries) await this.#sign().catch(onFault)
+    if (this.#maySign && this.size - this.#covered >= everyEntries) await this.#sign().catch(onFault)
     this.#arm()
   }
 
   /** The uncovered do not wait for ever. */
   #arm(): void {
     const { everySeconds = checkpointDefaults.everySeconds, onFault } = this.#options
-    if (this.#timer !== undefined || this.size === this.#covered) return
+    if (this.#timer !== undefined || this.size === this.#covered || !this.#maySign) return
     this.#timer = setTimeout(() => {
       this.#timer = undefined
       this.checkpoint().then(() => undefined, onFault)
@@ -236,6 +283,8 @@ export class AuditLog {
   /** Under the lock: the hashes are on disk before a checkpoint vouches for them. */
   async #sign(): Promise<string> {
     const { signer, origin, now } = this.#options
+    const { publicKey, sign } = signer
+    if (sign === undefined) throw new PkiError('AUDIT_CHECKPOINT', 'the key of the log is not open here')
     const last = await this.#lastCheckpoint()
     if (last?.size === this.size) {
       this.#covered = this.size
@@ -243,8 +292,8 @@ export class AuditLog {
     }
     await this.#files.hashes.datasync()
     const head = { origin, size: this.size, root: this.#frontier.root(), octets: this.#octets }
-    const note = await signCheckpoint({ ...head, time: Math.floor(now()) }, signer)
-    openCheckpoint(note, signer.publicKey) // a signer that signs wrongly is found out now, and not years later
+    const note = await signCheckpoint({ ...head, time: Math.floor(now()) }, { publicKey, sign })
+    openCheckpoint(note, publicKey) // a signer that signs wrongly is found out now, and not years later
     await writeAll(this.#files.checkpoints, Buffer.from(`${note}\n`), (await this.#files.checkpoints.stat()).size)
     await this.#files.checkpoints.datasync()
     this.#covered = this.size

@@ -52,19 +52,22 @@ export class Clerk {
   readonly #register: EnrolmentRegister
   readonly #ca: EnrolmentCa
   readonly #now: () => number
-  readonly #tell: (event: ClerkEvent) => void
+  readonly #told: (event: ClerkEvent) => Promise<void> | void
+  /** what the answers wait for */
+  #telling: (Promise<void> | void)[] = []
 
   constructor(options: {
     register: EnrolmentRegister
     ca: EnrolmentCa
     /** seconds since 1970 */
     now: () => number
-    tell: (event: ClerkEvent) => void
+    /** an answer waits until it resolves */
+    tell: (event: ClerkEvent) => Promise<void> | void
   }) {
     this.#register = options.register
     this.#ca = options.ca
     this.#now = options.now
-    this.#tell = options.tell
+    this.#told = options.tell
   }
 
   /** What a quarantined device holds is revoked: after a crash that came between, or when an operator quarantined it. */
@@ -82,6 +85,7 @@ export class Clerk {
   async answer(questions: readonly Question[]): Promise<Answer[]> {
     const answers = new Map<Question, Answer>()
     for (let open = questions; open.length > 0; ) open = await this.#round(open, answers)
+    await Promise.all(this.#telling.splice(0))
     return questions.map((question) => answers.get(question)!)
   }
 
@@ -184,6 +188,10 @@ export class Clerk {
 
   #certificates(certificate: Uint8Array): Answer {
     return { kind: 'certificates', certificates: [certificate, ...this.#ca.behind] }
+  }
+
+  #tell(event: ClerkEvent): void {
+    this.#telling.push(this.#told(event))
   }
 
   #refuse(concentrator: string | undefined, code: string, detail: string): Answer {

@@ -34,6 +34,11 @@ export function trustFileOf(name: AuthorityName): string {
   return `trust/${name}.pem`
 }
 
+/** The CRL shards of a CA, for a web server to show under the URL that its certificates name. */
+export function shardFolderOf(name: AuthorityName): string {
+  return `public/${name}`
+}
+
 /** Seconds that a CRL may be relied on; half-way through, a new one is due. */
 export function crlSeconds(name: AuthorityName): number {
   return authorityProfiles[name].crlDays * daySeconds
@@ -53,12 +58,19 @@ export interface CrlParts {
   entries: readonly Uint8Array[]
 }
 
-/** The number grows from CRL to CRL: milliseconds since 1970, or one more than the CRL that is replaced. */
-export async function writeCrl(dir: string, name: AuthorityName, { authority, at, entries }: CrlParts): Promise<void> {
-  const path = join(dir, crlFileOf(name))
-  const [previous] = parseCrls(await readText(path).catch(() => ''))
+/**
+ * A CA's CRL of everything, signed and not yet in its place. The number grows from CRL to CRL: milliseconds since 1970, or one
+ * more than the CRL that is replaced.
+ * @returns DER
+ */
+export async function signCrl(
+  dir: string,
+  name: AuthorityName,
+  { authority, at, entries }: CrlParts,
+): Promise<Uint8Array> {
+  const [previous] = parseCrls(await readText(join(dir, crlFileOf(name))).catch(() => ''))
   const [least, clock] = [previous === undefined ? 0n : crlNumber(previous) + 1n, BigInt(Math.floor(at * 1_000))]
-  const der = await issueCrl(
+  return issueCrl(
     {
       issuer: authority.certificate,
       number: clock > least ? clock : least,
@@ -68,7 +80,10 @@ export async function writeCrl(dir: string, name: AuthorityName, { authority, at
     },
     authority.sign,
   )
-  await writeDurably(path, toPem('X509 CRL', der))
+}
+
+export function placeCrl(dir: string, name: AuthorityName, der: Uint8Array): Promise<void> {
+  return writeDurably(join(dir, crlFileOf(name)), toPem('X509 CRL', der))
 }
 
 /** Node and OpenSSL want the CRLs of all levels in one file. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { AuditAct, AuditLog } from '../audit/store.ts'
 import { parseCrls } from '../crl.ts'
+import { publishShards } from '../crl-shards.ts'
 import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
 import { toPem } from '../pem.ts'
@@ -8,19 +9,22 @@ import { type AuthorityName, authorityNames, type IssuingName, issuingNames, typ
 import { idPattern } from '../purpose.ts'
 import { encodeRevocation, type RevocationReason } from '../revoke.ts'
 import { equalOctets } from '../signature.ts'
-import { issuedAct } from './audited.ts'
+import type { Acts } from './acts.ts'
+import { crlAct } from './audited.ts'
 import type { Authorities } from './authorities.ts'
-import { bundleCrls, crlFileOf, crlSeconds, files, trustFileOf, writeCrl } from './authority.ts'
+import { bundleCrls, crlFileOf, crlSeconds, files, placeCrl, shardFolderOf, signCrl, trustFileOf } from './authority.ts'
 import { type Certified, Certifier, type IssuedCertificate, type IssueRequest } from './certify.ts'
 import type { StoreConfig } from './config.ts'
 import { readText } from './files.ts'
 import type { Journal } from './journal.ts'
-import { type Listed, Register } from './register.ts'
+import type { Listed, Register } from './register.ts'
 
 export type { IssuedCertificate, IssueRequest } from './certify.ts'
 
 /** Certificates that share one fsync, the most. */
 const sharedFsyncMax = 1_000
+/** Other processes may fill a CRL shard while a batch is certified: how often it is certified anew, the most. */
+const certifyTriesMax = 5
 
 export interface Opened {
   dir: string
@@ -28,6 +32,8 @@ export interface Opened {
   authorities: Authorities
   journal: Journal
   audit: AuditLog
+  acts: Acts
+  register: Register
   /** who has acts done, as the audit log names it */
   actor: string
   /** seconds since 1970 */
@@ -40,16 +46,25 @@ export class Pki {
   /** PEM of every CA's CRL, replaced as a whole */
   readonly crlFile: string
   readonly #opened: Opened
-  readonly #register = new Register()
+  readonly #register: Register
   readonly #certifier: Certifier
+  /** CAs whose key this process has used, as the audit log was told */
+  readonly #using = new Map<AuthorityName, Promise<void>>()
+  /** shards that this process knows to be in their place */
+  readonly #shards = new Set<string>()
   #publishing: Promise<void> = Promise.resolve()
-  #reading: Promise<void> = Promise.resolve()
 
   constructor(opened: Opened) {
     this.#opened = opened
     this.rootPem = this.certificatePem('root')
     this.crlFile = join(opened.dir, files.crls)
-    this.#certifier = new Certifier({ ...opened, register: this.#register })
+    this.#register = opened.register
+    const { authorities, config, register } = opened
+    this.#certifier = new Certifier({
+      authorities: { certificate: (name) => authorities.certificate(name), open: (name) => this.authority(name) },
+      config,
+      register,
+    })
   }
 
   /** PEM of one CA's certificate. */
@@ -62,9 +77,13 @@ export class Pki {
     return join(this.#opened.dir, trustFileOf(name))
   }
 
-  /** A CA with its key in use. @throws PkiError `ROOT_OFFLINE`, `STORE_KEY`, and what its keystore throws */
-  authority(name: AuthorityName): Promise<Authority> {
-    return this.#opened.authorities.open(name)
+  /** A CA with its key in use, of which the audit log knows. @throws PkiError `ROOT_OFFLINE`, `STORE_KEY`, and what its keystore throws */
+  async authority(name: AuthorityName): Promise<Authority> {
+    const authority = await this.#opened.authorities.open(name)
+    const told = this.#using.get(name) ?? this.record({ kind: 'key-used', subject: name })
+    this.#using.set(name, told)
+    await told
+    return authority
   }
 
   /** @throws PkiError `REQUEST_…`, `KEY_REUSED`, `KEY_REVOKED`, `LINT` */
@@ -80,27 +99,34 @@ export class Pki {
   async issueMany(requests: readonly IssueRequest[]): Promise<IssuedCertificate[]> {
     const all: IssuedCertificate[] = []
     for (let start = 0; start < requests.length; start += sharedFsyncMax) {
-      await this.#catchUp()
-      const batch: Certified[] = []
-      for (const request of requests.slice(start, start + sharedFsyncMax)) {
-        batch.push(await this.#certify(request, batch))
-      }
-      const { journal, audit, actor } = this.#opened
-      await journal.append(batch.map(({ entry }) => entry))
-      await audit.append(batch.map(({ entry }) => issuedAct(actor, entry)))
+      const batch = await this.#issueBatch(requests.slice(start, start + sharedFsyncMax))
       all.push(...batch.map(({ issued }) => issued))
     }
     return all
   }
 
+  async #issueBatch(requests: readonly IssueRequest[]): Promise<Certified[]> {
+    for (let tries = 1; ; tries++) {
+      await this.#opened.acts.catchUp()
+      const batch: Certified[] = []
+      for (const request of requests) batch.push(await this.#certify(request, batch))
+      const entries = batch.map(({ entry }) => entry)
+      try {
+        await this.#opened.acts.perform({ entries, check: () => this.#certifier.recheck(batch) })
+        await this.#openShards(batch)
+        return batch
+      } catch (fault) {
+        if (!(fault instanceof PkiError && fault.code === 'SHARD_FULL' && tries < certifyTriesMax)) throw fault
+      }
+    }
+  }
+
   /** A refusal is told of as well. */
   async #certify(request: IssueRequest, batch: readonly Certified[]): Promise<Certified> {
-    const { audit, actor, now } = this.#opened
     try {
-      return await this.#certifier.certify(request, now(), batch)
+      return await this.#certifier.certify(request, this.#opened.now(), batch)
     } catch (fault) {
-      if (!(fault instanceof PkiError)) throw fault
-      await audit.append([{ kind: 'refused', actor, reason: fault.code, ...subjectOf(request) }])
+      if (fault instanceof PkiError) await this.record({ kind: 'refused', reason: fault.code, ...subjectOf(request) })
       throw fault
     }
   }
@@ -112,14 +138,11 @@ export class Pki {
    * @throws PkiError `SERIAL_UNKNOWN`, `ROOT_OFFLINE`
    */
   async revoke(serial: string, reason: RevocationReason): Promise<void> {
-    const found = await this.find(serial)
-    const authority = await this.authority(found.issuer)
+    const found = await this.find(serial).catch((fault) => this.#refuse(fault, {}))
+    const authority = await this.authority(found.issuer).catch((fault) => this.#refuse(fault, { serial: found.serial }))
     if (found.revoked === undefined) {
       const at = Math.floor(this.#opened.now())
-      const { journal, audit, actor } = this.#opened
-      const { serial: revoked, profile, id } = found
-      await journal.append([{ event: 'revoked', serial: revoked, at, reason }])
-      await audit.append([{ kind: 'revoked', actor, subject: `${profile}:${id}`, serial: revoked, reason }])
+      await this.#opened.acts.perform({ entries: [{ event: 'revoked', serial: found.serial, at, reason }] })
     }
     await this.#publish(found.issuer, authority)
   }
@@ -132,17 +155,22 @@ export class Pki {
   async revokeIdentity(profile: ProfileName, id: string, reason: RevocationReason): Promise<string[]> {
     const at = Math.floor(this.#opened.now())
     const own = (await this.list()).filter((one) => one.profile === profile && one.id === id)
-    if (own.length === 0) throw new PkiError('SERIAL_UNKNOWN', `nothing was issued here to ${profile} ${id}`)
+    if (own.length === 0) {
+      await this.#refuse(new PkiError('SERIAL_UNKNOWN', `nothing was issued here to ${profile} ${id}`), {})
+    }
     const serials = own
       .filter(({ revoked, notAfter }) => revoked === undefined && notAfter >= at)
       .map(({ serial }) => serial)
-    const { journal, audit, actor } = this.#opened
-    const subject = `${profile}:${id}`
-    await journal.append(serials.map((serial) => ({ event: 'revoked', serial, at, reason })))
-    await audit.append(serials.map((serial) => ({ kind: 'revoked', actor, subject, serial, reason })))
+    await this.#opened.acts.perform({ entries: serials.map((serial) => ({ event: 'revoked', serial, at, reason })) })
     for (const issuer of new Set(own.map((one) => one.issuer)))
       await this.#publish(issuer, await this.authority(issuer))
     return serials
+  }
+
+  /** The log is told of what was refused. */
+  async #refuse(fault: unknown, about: Pick<AuditAct, 'serial'>): Promise<never> {
+    if (fault instanceof PkiError) await this.record({ kind: 'refused', reason: fault.code, ...about })
+    throw fault
   }
 
   /** Writes a fresh CRL of a CA; of the root while its key is here. @throws PkiError `ROOT_OFFLINE` */
@@ -152,19 +180,19 @@ export class Pki {
 
   /** All that was ever issued, oldest first, the CAs included. */
   async list(): Promise<Listed[]> {
-    await this.#catchUp()
+    await this.#opened.acts.catchUp()
     return this.#register.list()
   }
 
   /** @param serial hex in either case, colons allowed @throws PkiError `SERIAL_UNKNOWN` */
   async find(serial: string): Promise<Listed> {
-    await this.#catchUp()
+    await this.#opened.acts.catchUp()
     return this.#register.find(serial)
   }
 
   /** Reads what was journaled since, by this process or another. */
   refresh(): Promise<void> {
-    return this.#catchUp()
+    return this.#opened.acts.catchUp()
   }
 
   /** The certificates of one public key as of the last look at the journal, oldest first. @param key as `keyDigest` gives it */
@@ -173,14 +201,14 @@ export class Pki {
   }
 
   /** Tells the audit log of an act that is not one of the CA's own; durable when it resolves. */
-  async record(act: Omit<AuditAct, 'actor'>): Promise<void> {
-    const { audit, actor } = this.#opened
-    await audit.append([{ ...act, actor }])
+  record(act: Omit<AuditAct, 'actor'>): Promise<void> {
+    const { acts, actor } = this.#opened
+    return acts.perform({ entries: [], tells: [{ ...act, actor }] })
   }
 
   /** Writes CRLs that lag behind the journal; an issuing CA's also when half its time is over. */
   async mendCrl(): Promise<void> {
-    await this.#catchUp()
+    await this.#opened.acts.catchUp()
     for (const name of authorityNames) {
       const [crl] = parseCrls(await readText(join(this.#opened.dir, crlFileOf(name))).catch(() => ''))
       const lags = this.#register.revokedBy(name).some(({ serial }) => crl?.serials.has(serial) !== true)
@@ -214,20 +242,46 @@ export class Pki {
 
   /** Repeats while another process revokes meanwhile, so that the last CRL written knows of every revocation. */
   async #publishNow(name: AuthorityName, authority: Authority): Promise<void> {
-    const { dir, now, journal, audit, actor } = this.#opened
+    const { dir, now, journal, acts } = this.#opened
     do {
-      await this.#catchUp()
+      await acts.catchUp()
       const entries = this.#register.revokedBy(name).map(encodeRevocation)
-      await writeCrl(dir, name, { authority, at: now(), entries })
-      await audit.append([{ kind: 'crl-signed', actor, subject: name }])
+      const der = await signCrl(dir, name, { authority, at: now(), entries })
+      await this.record(crlAct(name, der))
+      await placeCrl(dir, name, der)
       await bundleCrls(dir)
+      await this.#publishShards(name, authority)
     } while ((await journal.unread()) > 0)
   }
 
-  #catchUp(): Promise<void> {
-    const turn = this.#reading.then(async () => this.#register.add(await this.#opened.journal.read()))
-    this.#reading = turn
-    return turn
+  /** Those that say something new, or are half-way to their end. */
+  async #publishShards(name: AuthorityName, authority: Authority): Promise<void> {
+    const { dir, now, config } = this.#opened
+    if (name === 'root' || config.publication.crl === undefined) return
+    const place = {
+      dir: join(dir, shardFolderOf(name)),
+      base: `${config.publication.crl}/${name}`,
+      authority,
+      at: now(),
+      lifeSeconds: crlSeconds(name),
+      signed: (shard: number, der: Uint8Array) => this.record(crlAct(`${name}/${shard}`, der)),
+    }
+    const shards = this.#register.shardsOf(name)
+    await publishShards(place, shards)
+    for (const shard of shards.keys()) this.#shards.add(`${name}/${shard}`)
+  }
+
+  /** A certificate finds its shard from the first moment on. */
+  async #openShards(batch: readonly Certified[]): Promise<void> {
+    const isNew = ({ entry: { issuer, shard } }: Certified): boolean =>
+      shard !== undefined && !this.#shards.has(`${issuer}/${shard}`)
+    const issuers = new Set(batch.filter(isNew).map(({ issued }) => issued.issuer))
+    for (const issuer of issuers) {
+      const authority = await this.authority(issuer)
+      const turn = this.#publishing.then(() => this.#publishShards(issuer, authority))
+      this.#publishing = turn.catch(() => undefined) // its caller is told
+      await turn
+    }
   }
 }
 

@@ -59,7 +59,7 @@ export function keyDigest(publicKey: Uint8Array): string {
 export function entryOf(
   { serial, notBefore, notAfter, publicKey }: Certificate,
   der: Uint8Array,
-  named: { at: number; profile: ProfileName | AuthorityName; id: string; issuer: AuthorityName },
+  named: Pick<Issued, 'at' | 'profile' | 'id' | 'issuer' | 'shard'>,
 ): Issued {
   const { at, ...who } = named
   const certificate = Buffer.from(der).toString('base64')
@@ -74,12 +74,16 @@ export interface Certified {
 
 /** Requests in, signed certificates and their journal entries out: nothing is on disk yet. */
 export class Certifier {
-  readonly #authorities: Authorities
+  readonly #authorities: Pick<Authorities, 'certificate' | 'open'>
   readonly #config: StoreConfig
   readonly #register: Register
   readonly #prepare: Prepare = templateWriter()
 
-  constructor(parts: { authorities: Authorities; config: StoreConfig; register: Register }) {
+  constructor(parts: {
+    authorities: Pick<Authorities, 'certificate' | 'open'>
+    config: StoreConfig
+    register: Register
+  }) {
     this.#authorities = parts.authorities
     this.#config = parts.config
     this.#register = parts.register
@@ -97,6 +101,7 @@ export class Certifier {
     checkNames(request, profile, certificate)
     const { publicKey, privateKeyPem } = this.#keyOf(request, profile)
     this.#checkKey(publicKey, { profile: name, id }, batch)
+    const shard = this.#shardOf(issuer, profile, batch)
     const template: Template = {
       profile,
       subject: encodeName({
@@ -109,7 +114,7 @@ export class Certifier {
       publicKey,
       at,
       ...(request.days === undefined ? {} : { days: request.days }),
-      publication: this.#publicationOf(issuer, profile, batch),
+      publication: this.#publicationOf(issuer, profile, shard),
     }
     const { sign } = await this.#authorities.open(issuer)
     const profileSet = profileSets[this.#config.profileSet]
@@ -122,7 +127,7 @@ export class Certifier {
     const certificatePem = toPem('CERTIFICATE', der)
     const chainPem = certificatePem + toPem('CERTIFICATE', certificate.der)
     return {
-      entry: entryOf(draft, der, { at, profile: name, id, issuer }),
+      entry: entryOf(draft, der, { at, profile: name, id, issuer, ...(shard === undefined ? {} : { shard }) }),
       issued: { certificatePem, chainPem, privateKeyPem, serial: draft.serial, issuer },
     }
   }
@@ -144,14 +149,34 @@ export class Certifier {
     if (other !== undefined) throw new PkiError('KEY_REUSED', `the key is certified for ${other.entry.id} just now`)
   }
 
-  /** The shard is fixed here: it follows from how many its CA issued before. */
-  #publicationOf(issuer: IssuingName, { revocation }: LeafProfile, batch: readonly Certified[]): Publication {
+  /**
+   * Asked again when all that other processes did is known, and nobody can come in between.
+   * @throws PkiError `KEY_REUSED`, `KEY_REVOKED`, `SHARD_FULL`: certified anew, it names the next one
+   */
+  recheck(batch: readonly Certified[]): void {
+    const before = new Map<AuthorityName, number>()
+    for (const { entry } of batch) {
+      const fault = this.#register.keyFault(entry.key, entry)
+      if (fault !== undefined) throw fault
+      const ordinal = before.get(entry.issuer) ?? this.#register.issuedBy(entry.issuer)
+      before.set(entry.issuer, ordinal + 1)
+      if (entry.shard !== undefined && entry.shard !== shardAt(ordinal)) {
+        throw new PkiError('SHARD_FULL', `CRL shard ${entry.shard} has been filled meanwhile`)
+      }
+    }
+  }
+
+  /** Fixed when it is issued: it follows from how many its CA issued before. */
+  #shardOf(issuer: IssuingName, { revocation }: LeafProfile, batch: readonly Certified[]): number | undefined {
+    if (revocation === 'nocheck' || this.#config.publication.crl === undefined) return undefined
+    return shardAt(this.#register.issuedBy(issuer) + batch.filter(({ entry }) => entry.issuer === issuer).length)
+  }
+
+  #publicationOf(issuer: IssuingName, { revocation }: LeafProfile, shard: number | undefined): Publication {
     const { crl, ocsp } = this.#config.publication
     if (revocation === 'nocheck') return {}
-    const ordinal = (): number =>
-      this.#register.issuedBy(issuer) + batch.filter(({ entry }) => entry.issuer === issuer).length
     return {
-      ...(crl === undefined ? {} : { crl: shardUri(`${crl}/${issuer}`, shardAt(ordinal())) }),
+      ...(shard === undefined ? {} : { crl: shardUri(`${crl}/${issuer}`, shard) }),
       ...(ocsp === undefined ? {} : { ocsp }),
     }
   }

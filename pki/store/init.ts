@@ -12,8 +12,8 @@ import { encodeName } from '../names.ts'
 import { toPem } from '../pem.ts'
 import { type AuthorityName, authorityNames, authorityProfiles, issuingNames } from '../profiles.ts'
 import type { Template } from '../unsigned.ts'
-import { auditKeyName, issuedAct, openAudit, writeAuditKey } from './audited.ts'
-import { bundleCrls, certificateFile, files, trustFileOf, writeCrl } from './authority.ts'
+import { auditKeyName, crlAct, issuedAct, openAudit, writeAuditKey } from './audited.ts'
+import { bundleCrls, certificateFile, files, placeCrl, signCrl, trustFileOf } from './authority.ts'
 import { entryOf } from './certify.ts'
 import { checkPublication, type PublicationBase, type StoreConfig } from './config.ts'
 import { makePrivate, syncDirectory, writeDurably } from './files.ts'
@@ -92,8 +92,8 @@ async function fill(dir: string, options: InitOptions): Promise<void> {
     const store = await places.at(config.keys.device)
     try {
       const authorities = await certifyAll(keys, { config, zones, at: now() })
-      const entries = await write(dir, authorities, { config, at: now() })
-      await tell(await store.generate(auditKeyName, 'p256'), { dir, config, entries, now })
+      const written = await write(dir, authorities, { config, at: now() })
+      await tell(await store.generate(auditKeyName, 'p256'), { dir, config, ...written, now })
     } catch (cause) {
       for (const name of authorityNames) await (await places.at(config.keys[name])).remove(name)
       await store.remove(auditKeyName)
@@ -104,16 +104,22 @@ async function fill(dir: string, options: InitOptions): Promise<void> {
   }
 }
 
-/** The audit log begins with the keys and certificates of the CAs. */
+interface Written {
+  entries: Issued[]
+  crls: ReadonlyMap<AuthorityName, Uint8Array>
+}
+
+/** The audit log begins with the keys and certificates of the CAs, and their first CRLs. */
 async function tell(
   key: SigningKey,
-  { dir, config, entries, now }: { dir: string; config: StoreConfig; entries: Issued[]; now: () => number },
+  { dir, config, entries, crls, now }: Written & { dir: string; config: StoreConfig; now: () => number },
 ): Promise<void> {
   const audit = await openAudit({ dir, config, key, now })
   const actor = 'init'
   await audit.append([
     ...[...authorityNames, auditKeyName].map((subject) => ({ kind: 'key-made' as const, actor, subject })),
     ...entries.map((entry) => issuedAct(actor, entry)),
+    ...[...crls].map(([name, der]) => ({ actor, ...crlAct(name, der) })),
   ])
   await audit.close()
   await writeAuditKey({ dir, key })
@@ -177,7 +183,7 @@ async function write(
   dir: string,
   authorities: readonly NewAuthority[],
   { config, at }: { config: StoreConfig; at: number },
-): Promise<Issued[]> {
+): Promise<Written> {
   await writeDurably(join(dir, files.config), `${JSON.stringify(config, null, 2)}\n`)
   const entries = authorities.map(({ name, certificate }) =>
     entryOf(certificate, certificate.der, { at, profile: name, id: name, issuer: 'root' }),
@@ -188,16 +194,19 @@ async function write(
   } finally {
     await journal.close()
   }
+  const crls = new Map<AuthorityName, Uint8Array>()
   for (const authority of authorities) {
     await writeDurably(join(dir, certificateFile(authority.name)), pem(authority.certificate))
-    await writeCrl(dir, authority.name, { authority, at, entries: [] })
+    const crl = await signCrl(dir, authority.name, { authority, at, entries: [] })
+    await placeCrl(dir, authority.name, crl)
+    crls.set(authority.name, crl)
   }
   const [root, ...issuing] = authorities
   for (const { name, certificate } of issuing) {
     await writeDurably(join(dir, trustFileOf(name)), pem(certificate) + pem(root!.certificate))
   }
   await bundleCrls(dir)
-  return entries
+  return { entries, crls }
 }
 
 function pem({ der }: Certificate): string {

@@ -16,6 +16,8 @@ export interface Issued {
   key: string
   notBefore: number
   notAfter: number
+  /** of the CRL that it names; none where no CRL is published */
+  shard?: number
   /** DER in base64 */
   certificate: string
 }

@@ -23,7 +23,9 @@ export class Register {
     }
   }
 
+  /** Again changes nothing: what was checked in memory comes back from the journal. */
   #addIssued(entry: Issued): void {
+    if (this.#issued.has(entry.serial)) return
     this.#issued.set(entry.serial, entry)
     this.#keys.set(entry.key, [...(this.#keys.get(entry.key) ?? []), entry.serial])
     this.#counts.set(entry.issuer, this.issuedBy(entry.issuer) + 1)
@@ -69,5 +71,18 @@ export class Register {
 
   revokedBy(issuer: AuthorityName): Revocation[] {
     return [...this.#revoked.values()].filter(({ serial }) => this.#issued.get(serial)?.issuer === issuer)
+  }
+
+  /** The revocations of each CRL shard that a certificate of this CA names, the empty ones too. */
+  shardsOf(issuer: AuthorityName): Map<number, Revocation[]> {
+    const shards = new Map<number, Revocation[]>()
+    for (const { issuer: name, shard, serial } of this.#issued.values()) {
+      if (name !== issuer || shard === undefined) continue
+      const revoked = this.#revoked.get(serial)
+      const known = shards.get(shard)
+      if (known === undefined) shards.set(shard, revoked === undefined ? [] : [revoked])
+      else if (revoked !== undefined) known.push(revoked)
+    }
+    return shards
   }
 }

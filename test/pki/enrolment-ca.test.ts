@@ -48,7 +48,7 @@ afterAll(async () => {
 })
 
 function newClerk(own: StoreCa): Clerk {
-  return new Clerk({ register, ca: own, now, tell: (event) => told.push(event) })
+  return new Clerk({ register, ca: own, now, tell: (event) => void told.push(event) })
 }
 
 async function ship(...ids: string[]): Promise<void> {

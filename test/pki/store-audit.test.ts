@@ -6,10 +6,14 @@ import { expect, onTestFinished, test } from 'vitest'
 import { mainFile } from '#cli/demo/layout.ts'
 import { findEntries, verifyAuditFiles } from '#pki/audit/query.ts'
 import { publicKeyOctets } from '#pki/issue.ts'
+import { fromPem } from '#pki/pem.ts'
 import { openPki } from '#pki/store.ts'
 import { certificatesFromPem, parseCrls } from '#pki/verify.ts'
 import { throwawayPki } from '#test/support/pki.ts'
 import { tempFolder } from '#test/support/temp.ts'
+
+/** DER of the Device CA's CRL in a bundle, which stands behind the root's. */
+const deviceCrlOf = (file: string): Uint8Array => fromPem('X509 CRL', readFileSync(file, 'utf8'))[1]!
 
 const publicKeyOf = (dir: string): Uint8Array => {
   return publicKeyOctets(createPublicKey(readFileSync(join(dir, 'audit', 'public.pem'))))
@@ -25,31 +29,37 @@ test('every act of a store stands in its audit log before it is handed out, in o
     'audit',
   ])
   expect(made.filter(({ kind }) => kind === 'issued').length).toBeGreaterThanOrEqual(5)
+  expect(made.filter(({ kind, digest }) => kind === 'crl-signed' && digest !== undefined)).toHaveLength(5)
 
   const own = await openPki({ dir: pki.caDir, passphraseFile: pki.passphraseFile, actor: 'tester' })
   const { chainPem, serial } = await own.issue({ profile: 'concentrator', id: 'dc-7' })
   const digest = createHash('sha256').update(certificatesFromPem(chainPem)[0]!).digest('hex')
   const since = (): unknown[] => findEntries(audit, { from: made.length }).map(({ index, time, ...entry }) => entry)
+  const used = { kind: 'key-used', actor: 'tester', subject: 'device' }
   const issued = { kind: 'issued', actor: 'tester', subject: 'concentrator:dc-7', serial, digest }
-  expect(since()).toEqual([issued])
+  expect(since()).toEqual([used, issued])
 
   await expect(own.issue({ profile: 'concentrator', id: 'dc-8', days: 4_000 })).rejects.toThrow()
   await expect(own.issue({ profile: 'concentrator', id: 'no id' })).rejects.toThrow()
   await own.revoke(serial, 'keyCompromise')
   await own.revoke(serial, 'keyCompromise') // which is no second revocation, but a new list
+  const list = createHash('sha256').update(deviceCrlOf(own.crlFile)).digest('hex')
+  await expect(own.revoke('0123', 'keyCompromise')).rejects.toMatchObject({ code: 'SERIAL_UNKNOWN' })
   const actor = 'tester'
   expect(since()).toEqual([
+    used,
     issued,
     { kind: 'refused', actor, subject: 'concentrator:dc-8', reason: 'REQUEST_VALIDITY' },
     { kind: 'refused', actor, reason: 'REQUEST_ID' },
     { kind: 'revoked', actor, subject: 'concentrator:dc-7', serial, reason: 'keyCompromise' },
-    { kind: 'crl-signed', actor, subject: 'device' },
-    { kind: 'crl-signed', actor, subject: 'device' },
+    { kind: 'crl-signed', actor, subject: 'device', digest: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    { kind: 'crl-signed', actor, subject: 'device', digest: list },
+    { kind: 'refused', actor, reason: 'SERIAL_UNKNOWN' },
   ])
   await own.close()
 
   const publicKey = publicKeyOf(pki.caDir)
-  const size = made.length + 6
+  const size = made.length + 8
   expect(await verifyAuditFiles({ dir: audit, publicKey })).toMatchObject({ ok: true, size, covered: size })
   const line = ['pki', 'audit', 'verify', '--dir', audit, '--key', join(audit, 'public.pem')]
   expect(spawnSync(process.execPath, [mainFile, ...line]).status).toBe(0)
@@ -58,7 +68,7 @@ test('every act of a store stands in its audit log before it is handed out, in o
   cpSync(audit, copy, { recursive: true })
   const file = join(copy, 'entries.ndjson')
   writeFileSync(file, readFileSync(file, 'utf8').replace('"concentrator:dc-7"', '"concentrator:dc-6"'))
-  expect(await verifyAuditFiles({ dir: copy, publicKey })).toMatchObject({ ok: false, index: made.length })
+  expect(await verifyAuditFiles({ dir: copy, publicKey })).toMatchObject({ ok: false, index: made.length + 1 })
 })
 
 test('an identity is revoked as a whole: all that it has, renewed or not, and nobody else', async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Zones } from '#pki/extensions.ts'
 import type { RevocationReason } from '#pki/revoke.ts'
+import type { PublicationBase } from '#pki/store/config.ts'
 import { type IssuedCertificate, type IssueRequest, initPki, openPki, type Pki } from '#pki/store.ts'
 
 /** A certificate in files too, for TLS options and for `openssl`. */
@@ -46,6 +47,7 @@ export interface ThrowawayOptions {
   /** seconds since 1970, for what is to be expired or not yet valid */
   now?: () => number
   zones?: Zones
+  publication?: PublicationBase
 }
 
 /**
