@@ -16,7 +16,7 @@ const help = `ami demo: the whole head-end on this machine, on loopback, from no
 usage: ami demo [--duration S] [--concentrators N] [--meters N] [--interval S] [--load-curves FILE.csv] [--dir DIR]
                 [--protection NAME,…] [--json]
 
-Makes a throwaway PKI, then runs gateway, MDM receiver, studies and a simulated fleet as processes of their own, and shows
+Makes a throwaway PKI, then runs gateway, revocation feed, MDM receiver, studies and a simulated fleet as processes of their own, and shows
 what goes through. Time runs fast: an interval of the meters (a quarter-hour) takes --interval seconds on the wall. The day
 before goes first, as load profiles, so that there is a closed day to look at within half a minute.
 
@@ -51,6 +51,8 @@ interface Fleet {
   gateway: Child
   mdm: Child
   studies: Child
+  /** what is revoked reaches the gateway from here */
+  feed: Child
   simulator: Child
 }
 
@@ -101,7 +103,7 @@ async function unexpected(
 ): Promise<{ child: Child; code: number }> {
   const first = await failed
   if (first.child !== parts.simulator || first.code !== 0) return first
-  const others = [parts.gateway, parts.mdm, parts.studies]
+  const others = [parts.gateway, parts.mdm, parts.studies, parts.feed]
   return Promise.race(others.map(async (child) => ({ child, code: await child.ended })))
 }
 
@@ -115,8 +117,10 @@ async function start(layout: Layout): Promise<Fleet> {
     gateway.until('gateway.listening'),
     studies.until('studies.listening'),
   ])
+  const feed = child('feed', 'pki', 'feed', '--dir', layout.pkiFolder, '--listener', layout.feedSocket)
+  await feed.until('feed.connected')
   const simulator = child('simulator', 'simulate', 'run', '--config', layout.simulatorConfig)
-  return { gateway, mdm, studies, simulator }
+  return { gateway, mdm, studies, feed, simulator }
 }
 
 interface Showing {
@@ -173,6 +177,7 @@ interface Verdict {
 async function drain(parts: Fleet, layout: Layout): Promise<Verdict> {
   await parts.simulator.stop()
   await parts.gateway.stop()
+  await parts.feed.stop()
   const gateway = parts.gateway.last('gateway.status')
   const sealed = Number(gateway?.batchesSealed ?? 0)
   await arrival(parts.mdm, sealed)

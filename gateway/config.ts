@@ -10,7 +10,7 @@ export interface GatewayConfig {
   loopback: LoopbackPorts | undefined
   /** folder of the journal, the ledger and the released cells */
   data: string
-  tls: { keyFile: string; certificateFile: string; trustFile: string; crlFile: string }
+  tls: { keyFile: string; certificateFile: string; trustFile: string; crlFile: string; feedSocket: string | undefined }
   sealer: { keyFile: string; certificateFile: string }
   /** 32 octets that wrap the meters' keys at rest, as 64 hex digits, readable by the owner alone */
   kekFile: string
@@ -41,6 +41,7 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
       certificateFile: tls.path('certificateFile', folder),
       trustFile: tls.path('trustFile', folder),
       crlFile: tls.path('crlFile', folder),
+      feedSocket: tls.optionalPath('feedSocket', folder),
     })),
     sealer: fields.object('sealer', (sealer) => ({
       keyFile: sealer.path('keyFile', folder),

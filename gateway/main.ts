@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones, type Zones } from '#dmz-config/zones.ts'
+import { certificatesFromPem, stapleOf } from '#pki/verify.ts'
 import {
   controlName,
   parseLine,
@@ -22,6 +23,7 @@ import { JournalCorrupt, JournalFailed } from './io/journal-record.ts'
 import { readKek, readLinkKey, readPublic, readSecret } from './io/keys.ts'
 import { openLedger } from './io/ledger.ts'
 import { openRevocation, type Revocation } from './io/revocation.ts'
+import { openRevocationFeed } from './io/revocation-feed.ts'
 import { openSigner } from './io/signer.ts'
 import type { PipelineOptions } from './pipeline-messages.ts'
 import { PipelineThread } from './pipeline-thread.ts'
@@ -73,7 +75,10 @@ async function openGateway({ config, zones, log, journal, pipeline, lock }: Open
   let fail: (error: Error) => void = () => {}
   const failed = new Promise<Error>((resolve) => (fail = resolve))
   let broker: Broker | undefined
-  const revocation = openRevocation({ file: config.tls.crlFile, log, onChange: () => broker?.cut() })
+  const revocation = await openRevocationOf(config, log, {
+    all: () => broker?.cut(),
+    some: (serials) => broker?.cutRevoked(serials),
+  })
   broker = await openFrontDoor({
     config,
     zones,
@@ -101,6 +106,16 @@ async function openGateway({ config, zones, log, journal, pipeline, lock }: Open
       lock.close(),
     ),
   }
+}
+
+/** From the PKI's feed where there is one, else from the CRL file. */
+async function openRevocationOf(
+  { tls: { crlFile, feedSocket } }: GatewayConfig,
+  log: Logger,
+  cut: { all: () => void; some: (serials: readonly string[]) => void },
+): Promise<Revocation> {
+  if (feedSocket === undefined) return openRevocation({ file: crlFile, log, onChange: cut.all })
+  return openRevocationFeed({ path: feedSocket, log, onRevoked: cut.some })
 }
 
 interface Opened {
@@ -173,15 +188,20 @@ async function openFrontDoor(parts: {
 }): Promise<Broker> {
   const { config, zones, log, revocation, journal, onFailure } = parts
   const uplink = conduit(zones, 'uplink')
+  const cert = readPublic('tls.certificateFile', config.tls.certificateFile)
+  const staple = stapleOf(certificatesFromPem(cert.toString('latin1')), (fault) =>
+    log.warn({ event: 'staple.fault', detail: (fault as Error).message }),
+  )
   return openBroker({
     host: addressOf(zones, 'gateway'),
     port: uplink.port,
     tls: {
       key: readSecret('tls.keyFile', config.tls.keyFile),
-      cert: readPublic('tls.certificateFile', config.tls.certificateFile),
+      cert,
       ca: readPublic('tls.trustFile', config.tls.trustFile),
     },
     limits: uplink.limits,
+    staple,
     revocationFault: (certificate) => revocation.fault(certificate),
     journal,
     log,

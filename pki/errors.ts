@@ -60,6 +60,9 @@ export type PkiFault =
   // CRL shards
   | 'CRL_SHARD'
   | 'SHARD_FULL'
+  // the revocation feed
+  | 'FEED_MALFORMED'
+  | 'FEED_LISTENERS'
 
 /** What the PKI refuses, and why: a code for programs, a message for people. */
 export class PkiError extends Error {

@@ -1,5 +1,6 @@
 /**
- * What the other parts may know of the PKI: octets in, a verdict out, no file, no clock, no key.
+ * What the other parts may know of the PKI: octets in, a verdict out, no file, no clock, no key; and `stapleOf`, which asks over
+ * HTTP what a TLS server gives along about itself.
  * The gateway and the MDM side import this module and nothing else of `pki/`.
  */
 import { fromPem } from './pem.ts'
@@ -17,7 +18,10 @@ export {
 export { type Crl, parseCrls } from './crl.ts'
 export { PkiError } from './errors.ts'
 export type { ProfileSetName } from './key-algorithm.ts'
+export { type Staple, stapleOf } from './ocsp/staple.ts'
 export type { ProfileName } from './profiles.ts'
+export { FeedReader, feedAgeMsMax, feedBeatMs } from './revocation/feed.ts'
+export { RevokedSet } from './revocation/revoked-set.ts'
 
 /** DER of each certificate in a PEM file, in order. @throws PkiError `PEM_MALFORMED` */
 export function certificatesFromPem(pem: string): Uint8Array[] {

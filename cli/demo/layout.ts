@@ -33,6 +33,9 @@ export interface Layout {
   record: string
   mdmData: string
   rootFile: string
+  pkiFolder: string
+  /** where the gateway hears of revocations */
+  feedSocket: string
 }
 
 export const mainFile: string = fileURLToPath(new URL('../main.ts', import.meta.url))
@@ -63,6 +66,8 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
     record: join(folder, 'acknowledged.ndjson'),
     mdmData: join(folder, 'mdm'),
     rootFile: join(pkiFolder, 'root.pem'),
+    pkiFolder,
+    feedSocket: join(folder, 'feed.sock'),
   }
   const tickMs = Math.round(options.intervalSeconds * 1000)
   writeConfigs(layout, { ports, span, tickMs, curvesFile: options.curvesFile, ...issued })
@@ -210,7 +215,7 @@ interface Parts {
 }
 
 function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile, deviceTrustFile }: Parts): void {
-  const { folder, rootFile } = layout
+  const { folder, rootFile, feedSocket } = layout
   const { historyStart, liveStart, intervalSeconds } = span
   const rate = Math.max(1, Math.round((intervalSeconds * 1000) / tickMs))
   const zonesFile = fileURLToPath(defaultZonesFile)
@@ -219,7 +224,7 @@ function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile
     zonesFile,
     loopback: { uplink: ports.uplink, oneway: ports.oneway },
     data: 'gateway',
-    tls: { keyFile: 'tls.key.pem', certificateFile: 'tls.chain.pem', trustFile: deviceTrustFile, crlFile },
+    tls: { keyFile: 'tls.key.pem', certificateFile: 'tls.chain.pem', trustFile: deviceTrustFile, crlFile, feedSocket },
     sealer: { keyFile: 'sealer.key.pem', certificateFile: 'sealer.chain.pem' },
     kekFile: 'kek',
     linkKey: { id: 0, file: 'link.key' },

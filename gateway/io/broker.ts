@@ -39,6 +39,8 @@ export interface Broker {
   status(): BrokerStatus
   /** ends the live sessions of certificates that are revoked or have run out */
   cut(): void
+  /** ends the live sessions of these certificates. @param serials upper-case hex, told as revoked just now */
+  cutRevoked(serials: readonly string[]): void
   /**
    * Publishes on a concentrator's own command topic, QoS 1.
    * @returns false where it has no session that takes commands: nothing is kept for later
@@ -73,6 +75,8 @@ class TlsBroker implements Broker {
   readonly #options: BrokerOptions
   readonly #refusals: Refusals
   readonly #sessions = new Map<unknown, Session>()
+  /** by the serial of their certificate, so that a revocation finds its own among a hundred thousand */
+  readonly #bySerial = new Map<string, Set<TLSSocket>>()
   readonly #authorities: readonly X509Certificate[]
   readonly #door: FrontDoor
   readonly #aedes: Aedes
@@ -149,6 +153,19 @@ class TlsBroker implements Broker {
     }
   }
 
+  cutRevoked(serials: readonly string[]): void {
+    if (serials.some((serial) => this.#authorities.some((one) => one.serialNumber === serial))) {
+      this.cut()
+      return
+    }
+    for (const serial of serials) {
+      for (const socket of this.#bySerial.get(serial) ?? []) {
+        const fault = new PeerError('CERTIFICATE_REVOKED', 'revoked while connected')
+        this.#refuse(socket, this.#sessions.get(socket)!, fault)
+      }
+    }
+  }
+
   command(concentrator: ConcentratorId, payload: Uint8Array): boolean {
     const session = [...this.#sessions.values()].find((one) => one.concentrator === concentrator && one.listener)
     if (session?.listener === undefined || session.listener.closed) return false
@@ -193,8 +210,13 @@ class TlsBroker implements Broker {
 
   #open(socket: TLSSocket, session: Session): void {
     this.#sessions.set(socket, session)
+    const { serialNumber } = session.certificate
+    const same = this.#bySerial.get(serialNumber) ?? new Set()
+    this.#bySerial.set(serialNumber, same.add(socket))
     socket.once('close', () => {
       this.#sessions.delete(socket)
+      same.delete(socket)
+      if (same.size === 0 && this.#bySerial.get(serialNumber) === same) this.#bySerial.delete(serialNumber)
       this.#options.log.debug({ event: 'session.closed', ...session.peer })
     })
     this.#guard(socket, session)

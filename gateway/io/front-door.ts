@@ -1,7 +1,7 @@
 import { constants, X509Certificate } from 'node:crypto'
 import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from 'node:net'
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
-import { certificatesFromPem } from '#pki/verify.ts'
+import { certificatesFromPem, type Staple } from '#pki/verify.ts'
 import { ConfigError, PeerError } from '../errors.ts'
 import { certificateFault } from '../session/trust.ts'
 import type { Refusals } from './refusals.ts'
@@ -21,6 +21,8 @@ export interface FrontDoorOptions {
   limits: FrontDoorLimits
   refusals: Refusals
   onPeer: (socket: TLSSocket) => void
+  /** what is given along about our own certificate to clients that ask, RFC 6066, 8 */
+  staple?: Pick<Staple, 'attach' | 'close'> | undefined
 }
 
 export interface FrontDoorLimits {
@@ -74,6 +76,7 @@ export class FrontDoor {
 
   /** Nobody new from now on. @returns when the last connection is gone */
   shut(): Promise<void> {
+    this.#options.staple?.close()
     return new Promise((resolve) => this.#tcp.close(() => resolve()))
   }
 
@@ -116,7 +119,7 @@ export class FrontDoor {
   }
 
   #tlsServer(): TlsServer {
-    const { tls, limits, refusals, onPeer } = this.#options
+    const { tls, limits, refusals, onPeer, staple } = this.#options
     const server = createTlsServer({
       ...tls,
       minVersion: 'TLSv1.3',
@@ -126,6 +129,7 @@ export class FrontDoor {
       secureOptions: constants.SSL_OP_NO_TICKET,
       handshakeTimeout: limits.handshakeDeadlineSeconds * 1000,
     })
+    staple?.attach(server)
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
       refusals.note(tlsFault(error, socket), { address: this.#addressOf(socket) })
       socket.destroy() // a failed handshake leaves the socket open otherwise

@@ -1,6 +1,7 @@
 import { request as httpRequest } from 'node:http'
 import type { Server } from 'node:tls'
-import { type Certificate, parseCertificate } from '../certificate.ts'
+import { type Certificate, extensionOid, parseCertificate } from '../certificate.ts'
+import { contextPrimitive, DerReader, decodeAscii, decodeOid, only, tag } from '../der.ts'
 import { PkiError } from '../errors.ts'
 import { equalOctets } from '../signature.ts'
 import { ocspResponseOctetsMax } from './read-response.ts'
@@ -102,6 +103,37 @@ export class Staple {
     return { octets, thisUpdate, nextUpdate }
   }
 }
+
+/**
+ * A staple for a server's own certificate, begun, where that names a responder; it renews itself until it is closed.
+ * @param chain DER, the server's certificate and its issuer's @param onFault as in `StapleOptions`
+ * @throws PkiError `CERTIFICATE_MALFORMED`, `DER_MALFORMED`
+ */
+export function stapleOf([leaf, issuer]: readonly Uint8Array[], onFault: (cause: unknown) => void): Staple | undefined {
+  const url = leaf === undefined ? undefined : responderOf(parseCertificate(leaf))
+  if (leaf === undefined || issuer === undefined || url === undefined) return undefined
+  const now = (): number => Date.now() / 1_000
+  const staple = new Staple({ leaf, issuer, fetch: (request) => fetchOcsp(url, request), now, onFault })
+  void staple.start()
+  return staple
+}
+
+/** The `http:` URL of the OCSP responder that a certificate names. @see RFC 5280, 4.2.2.1 */
+export function responderOf({ extensions }: Certificate): string | undefined {
+  const found = extensions.find(({ oid }) => oid === extensionOid.authorityInfoAccess)
+  if (found === undefined) return undefined
+  const descriptions = new DerReader(only(found.value, tag.sequence).content)
+  while (!descriptions.done) {
+    const description = descriptions.enter(tag.sequence)
+    const method = decodeOid(description.next())
+    const location = description.next()
+    if (method === ocspMethod && location.tag === contextPrimitive(6)) return decodeAscii(location)
+  }
+  return undefined
+}
+
+/** id-ad-ocsp */
+const ocspMethod = '1.3.6.1.5.5.7.48.1'
 
 /** Milliseconds for an answer over HTTP, the most. */
 export const ocspFetchMsMax = 5_000

@@ -41,6 +41,8 @@ export class Journal {
   #last: Promise<void> = Promise.resolve()
   #next: Promise<void> | undefined
   #readTo = 0
+  /** once a line could not be read, nothing behind it is believed to be all */
+  #corrupt: PkiError | undefined
   #line = 0
 
   private constructor(file: FileHandle) {
@@ -90,8 +92,9 @@ export class Journal {
     await this.#file.datasync()
   }
 
-  /** Entries written since the last call, by this process or another. @throws PkiError `JOURNAL_CORRUPT` */
+  /** Entries written since the last call, by this process or another. @throws PkiError `JOURNAL_CORRUPT`, from then on always */
   async read(): Promise<Entry[]> {
+    if (this.#corrupt !== undefined) throw this.#corrupt
     const chunks: Buffer[] = []
     const end = this.#readTo + (await this.unread())
     for (let at = this.#readTo; at < end; ) {
@@ -118,9 +121,14 @@ export class Journal {
       const entry = JSON.parse(line) as Entry
       if ((entry.event === 'issued' || entry.event === 'revoked') && typeof entry.serial === 'string') return [entry]
     } catch (cause) {
-      throw new PkiError('JOURNAL_CORRUPT', `line ${this.#line} is not JSON`, { cause })
+      throw this.#broken('is not JSON', cause)
     }
-    throw new PkiError('JOURNAL_CORRUPT', `line ${this.#line} is no entry`)
+    throw this.#broken('is no entry')
+  }
+
+  #broken(detail: string, cause?: unknown): PkiError {
+    this.#corrupt = new PkiError('JOURNAL_CORRUPT', `line ${this.#line} ${detail}`, { cause })
+    return this.#corrupt
   }
 
   /** Octets in the file that `read` has not yet given. */

@@ -62,7 +62,7 @@ describe('ami demo', () => {
       { timeout: 30_000 - (performance.now() - began), interval: 250 },
     )
     const children = demo.children()
-    expect(children).toHaveLength(4)
+    expect(children).toHaveLength(5)
     demo.kill('SIGINT')
     const verdict = await demo.verdict()
     expect(verdict.ok).toBe(true)

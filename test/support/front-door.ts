@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { onTestFinished } from 'vitest'
-import { type Broker, type BrokerLimits, openBroker } from '#gateway/io/broker.ts'
+import { type Broker, type BrokerLimits, type BrokerOptions, openBroker } from '#gateway/io/broker.ts'
 import { openRevocation } from '#gateway/io/revocation.ts'
+import { openRevocationFeed } from '#gateway/io/revocation-feed.ts'
 import { HeldJournal } from './held-journal.ts'
 import { LogTail } from './log-tail.ts'
 import type { FiledCertificate, ThrowawayPki } from './pki.ts'
@@ -30,17 +31,24 @@ export interface DoorOptions {
   /** another than the PKI's own */
   crlFile?: string
   port?: number
+  /** the gateway hears of revocations here, and looks at no CRL */
+  feed?: { path: string; clock?: () => number }
+  staple?: BrokerOptions['staple']
 }
 
 /** The gateway's front as it runs: broker, revocation, a journal in a temporary folder; closed when the test is finished. */
 export async function openFrontDoor(
   pki: ThrowawayPki,
   gateway: FiledCertificate,
-  { limits, crlFile = pki.crlFile, port = 0 }: DoorOptions = {},
+  { limits, crlFile = pki.crlFile, port = 0, feed, staple }: DoorOptions = {},
 ): Promise<FrontDoor> {
   const [tail, journal] = [new LogTail(), new HeldJournal(tempFolder())]
   const failures: Error[] = []
-  const revocation = openRevocation({ file: crlFile, log: tail.log, onChange: () => broker.cut() })
+  const { log } = tail
+  const revocation =
+    feed === undefined
+      ? openRevocation({ file: crlFile, log, onChange: () => broker.cut() })
+      : await openRevocationFeed({ ...feed, log, onRevoked: (serials) => broker.cutRevoked(serials) })
   const broker = await openBroker({
     host: '127.0.0.1',
     port,
@@ -50,9 +58,10 @@ export async function openFrontDoor(
       ca: Buffer.from(pki.deviceTrustPem),
     },
     limits: { ...roomy, ...limits },
+    staple,
     revocationFault: (certificate) => revocation.fault(certificate),
     journal,
-    log: tail.log,
+    log,
     onFailure: (error) => failures.push(error),
   })
   onTestFinished(async () => {

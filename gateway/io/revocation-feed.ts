@@ -1,0 +1,161 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import type { Logger } from 'pino'
+import { FeedReader, feedAgeMsMax, PkiError, RevokedSet } from '#pki/verify.ts'
+import { ConfigError, PeerError } from '../errors.ts'
+import { parsedOnce, type Revocation } from './revocation.ts'
+
+/** Publishers connected at a time: one, and the one that follows it. */
+const publishersMax = 2
+/** How often it is looked whether the feed still beats. */
+const lookEveryMs = 500
+/** Octets of the path, the most that Linux takes. @see unix(7) */
+const pathOctetsMax = 107
+const serialOctets = 16
+
+export interface FeedOptions {
+  /** a Unix socket that only its owner may open: whoever opens it says who is revoked */
+  path: string
+  log: Logger
+  /** serials that were not revoked before, upper-case hex */
+  onRevoked: (serials: readonly string[]) => void
+  /** milliseconds that only grow */
+  clock?: () => number
+}
+
+/**
+ * Which certificates are revoked, as the PKI pushes it: nothing is fetched, and nothing is said back. What was revoked once
+ * stays so as long as the process lives, whatever a later publisher leaves out. Until all was told, and once the last word is
+ * over 5 s old, nobody is admitted; live sessions go on, but those that are told of end.
+ * @throws ConfigError where the socket cannot be had
+ */
+export async function openRevocationFeed({
+  clock = () => performance.now(),
+  ...options
+}: FeedOptions): Promise<Revocation> {
+  const feed = new RevocationFeed(options, clock)
+  await feed.listen(options.path)
+  return feed
+}
+
+class RevocationFeed implements Revocation {
+  readonly #log: Logger
+  readonly #onRevoked: FeedOptions['onRevoked']
+  readonly #clock: () => number
+  readonly #server: Server
+  readonly #publishers = new Set<Socket>()
+  readonly #revoked = new RevokedSet()
+  readonly #issuers = new Set<string>()
+  readonly #timer: NodeJS.Timeout
+  /** of the last state that held; none yet */
+  #heardAt = Number.NEGATIVE_INFINITY
+  #isFresh = false
+
+  constructor({ log, onRevoked }: Pick<FeedOptions, 'log' | 'onRevoked'>, clock: () => number) {
+    this.#log = log
+    this.#onRevoked = onRevoked
+    this.#clock = clock
+    this.#server = createServer((socket) => this.#serve(socket))
+    this.#timer = setInterval(() => this.#look(), lookEveryMs)
+  }
+
+  async listen(path: string): Promise<void> {
+    if (Buffer.byteLength(path) > pathOctetsMax) {
+      this.close()
+      throw new ConfigError([`tls.feedSocket: ${path}: a socket's path has ${pathOctetsMax} octets at most`])
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#server.once('error', reject)
+    try {
+      removeStale(path)
+      const mask = process.umask(0o177) // its owner alone, from the first moment on
+      this.#server.listen(path, resolve)
+      process.umask(mask)
+      await promise
+    } catch (cause) {
+      this.close()
+      if (cause instanceof ConfigError) throw cause
+      throw new ConfigError([`tls.feedSocket: cannot listen on ${path} (${(cause as NodeJS.ErrnoException).code})`])
+    }
+    chmodSync(path, 0o600)
+    this.#server.off('error', reject)
+  }
+
+  fault(certificate: Parameters<Revocation['fault']>[0]): PeerError | undefined {
+    const parsed = parsedOnce(certificate)
+    if (parsed instanceof PeerError) return parsed
+    if (this.#revoked.has(parsed.serial)) return new PeerError('CERTIFICATE_REVOKED', 'revoked')
+    if (!this.#fresh()) return new PeerError('REVOCATION_UNKNOWN', 'nothing was heard of revocations for over 5 s')
+    if (!this.#issuers.has(parsed.authorityKeyId ?? '')) {
+      return new PeerError('REVOCATION_UNKNOWN', 'the feed knows nothing of its issuer')
+    }
+    return undefined
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.#server.close()
+    for (const socket of this.#publishers) socket.destroy()
+  }
+
+  #fresh(): boolean {
+    return this.#clock() - this.#heardAt <= feedAgeMsMax
+  }
+
+  #look(): void {
+    if (this.#fresh() === this.#isFresh) return
+    this.#isFresh = !this.#isFresh
+    const revoked = this.#revoked.size
+    if (this.#isFresh) this.#log.info({ event: 'revocation.fresh', revoked, issuers: this.#issuers.size })
+    else this.#log.error({ event: 'revocation.stale', revoked, detail: 'no feed: nobody is admitted' })
+  }
+
+  #serve(socket: Socket): void {
+    socket.on('error', () => socket.destroy()) // its close tells
+    if (this.#publishers.size >= publishersMax) return void socket.destroy()
+    this.#publishers.add(socket)
+    socket.once('close', () => this.#publishers.delete(socket))
+    const reader = new FeedReader()
+    socket.on('data', (chunk) => {
+      try {
+        for (const message of reader.take(chunk)) this.#take(message)
+      } catch (fault) {
+        if (!(fault instanceof PkiError)) throw fault
+        this.#log.error({ event: 'revocation.malformed', detail: fault.message })
+        socket.destroy()
+      }
+    })
+  }
+
+  #take(message: ReturnType<FeedReader['take']>[number]): void {
+    if (message.kind === 'issuers') for (const keyId of message.keyIds) this.#issuers.add(keyId)
+    else if (message.kind === 'revoked') this.#remember(message.serials)
+    else if (message.count > this.#revoked.size) {
+      throw new PkiError('FEED_MALFORMED', `${message.count} are revoked, ${this.#revoked.size} of them were told`)
+    } else {
+      this.#heardAt = this.#clock()
+      this.#look()
+    }
+  }
+
+  #remember(serials: Uint8Array): void {
+    const added: string[] = []
+    for (let at = 0; at < serials.length; at += serialOctets) {
+      if (!this.#revoked.add(serials, at)) continue
+      added.push(
+        Buffer.from(serials.buffer, serials.byteOffset + at, serialOctets)
+          .toString('hex')
+          .toUpperCase(),
+      )
+    }
+    if (added.length > 0) this.#onRevoked(added)
+  }
+}
+
+/** What a gateway that was killed left; nothing else that bears the name. */
+function removeStale(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (found === undefined) return
+  if (!found.isSocket()) throw new ConfigError([`tls.feedSocket: ${path} is there and no socket`])
+  unlinkSync(path)
+}
