@@ -110,12 +110,13 @@ async function openGateway({ config, zones, log, journal, pipeline, lock }: Open
 
 /** From the PKI's feed where there is one, else from the CRL file. */
 async function openRevocationOf(
-  { tls: { crlFile, feedSocket } }: GatewayConfig,
+  { tls: { crlFile, feedSocket, trustFile } }: GatewayConfig,
   log: Logger,
   cut: { all: () => void; some: (serials: readonly string[]) => void },
 ): Promise<Revocation> {
   if (feedSocket === undefined) return openRevocation({ file: crlFile, log, onChange: cut.all })
-  return openRevocationFeed({ path: feedSocket, log, onRevoked: cut.some })
+  const authorities = readPublic('tls.trustFile', trustFile).toString('latin1')
+  return openRevocationFeed({ path: feedSocket, authorities, log, onRevoked: cut.some })
 }
 
 interface Opened {

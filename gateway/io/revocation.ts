@@ -72,8 +72,7 @@ function faultOf(lists: ReadonlyMap<string, Crl>, certificate: X509Certificate):
 /** Every live session is asked about again and again: its certificate is read once. */
 const known = new WeakMap<X509Certificate, Certificate | PeerError>()
 
-/** @returns the fault of a form that TLS takes and we do not */
-export function parsedOnce(certificate: X509Certificate): Certificate | PeerError {
+function parsedOnce(certificate: X509Certificate): Certificate | PeerError {
   const parsed = known.get(certificate) ?? parse(certificate.raw)
   known.set(certificate, parsed)
   return parsed

@@ -121,6 +121,21 @@ describe('a gateway with a revocation feed', () => {
     expect(stays.socket.destroyed).toBe(false)
   })
 
+  test('admits nobody by the feed of another PKI', async () => {
+    const [own, other] = [await throwawayPki(), await throwawayPki()]
+    onTestFinished(async () => {
+      await own.close()
+      await other.close()
+    })
+    const path = join(tempFolder(), 'feed.sock')
+    const door = await openFrontDoor(own, await own.issue('gateway', 'gateway'), { feed: { path } })
+    const { send } = await publisher(path)
+    send(encodeIssuers(await keyIds(other)), encodeState(0))
+    await door.tail.until({ event: 'revocation.malformed' })
+    await (await dial(door.port, credentials(own, await own.issue('concentrator', 'dc-1')))).closed
+    await door.tail.until({ event: 'peer.refused', code: 'REVOCATION_UNKNOWN', concentrator: 'dc-1' })
+  })
+
   test('cuts everybody below a CA that is revoked', async () => {
     const own = await throwawayPki()
     onTestFinished(() => own.close())
@@ -158,7 +173,12 @@ describe('the gateway’s end of the feed', () => {
     const tail = new LogTail()
     for (const frames of [[Buffer.from('ffffffff', 'hex')], [encodeState(1)]]) {
       const path = join(tempFolder(), 'feed.sock')
-      const revocation = await openRevocationFeed({ path, log: tail.log, onRevoked: () => undefined })
+      const revocation = await openRevocationFeed({
+        path,
+        authorities: pki.deviceTrustPem,
+        log: tail.log,
+        onRevoked: () => undefined,
+      })
       onTestFinished(() => revocation.close())
       const { line, send } = await publisher(path)
       const closed = new Promise((resolve) => line.once('close', resolve))
@@ -171,7 +191,12 @@ describe('the gateway’s end of the feed', () => {
 
   test('takes two publishers and no third', async () => {
     const path = join(tempFolder(), 'feed.sock')
-    const revocation = await openRevocationFeed({ path, log: new LogTail().log, onRevoked: () => undefined })
+    const revocation = await openRevocationFeed({
+      path,
+      authorities: pki.deviceTrustPem,
+      log: new LogTail().log,
+      onRevoked: () => undefined,
+    })
     onTestFinished(() => revocation.close())
     const [first, second, third] = [await publisher(path), await publisher(path), await publisher(path)]
     await new Promise((resolve) => third.line.once('close', resolve))
@@ -181,7 +206,9 @@ describe('the gateway’s end of the feed', () => {
   test('needs a place for its socket', async () => {
     const { log } = new LogTail()
     for (const path of [tempFolder(), join(tempFolder(), 'x'.repeat(100)), '/nowhere/feed.sock']) {
-      await expect(openRevocationFeed({ path, log, onRevoked: () => undefined })).rejects.toThrow(/tls\.feedSocket/)
+      await expect(
+        openRevocationFeed({ path, authorities: pki.deviceTrustPem, log, onRevoked: () => undefined }),
+      ).rejects.toThrow(/tls\.feedSocket/)
     }
   })
 })

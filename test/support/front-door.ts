@@ -48,7 +48,12 @@ export async function openFrontDoor(
   const revocation =
     feed === undefined
       ? openRevocation({ file: crlFile, log, onChange: () => broker.cut() })
-      : await openRevocationFeed({ ...feed, log, onRevoked: (serials) => broker.cutRevoked(serials) })
+      : await openRevocationFeed({
+          ...feed,
+          log,
+          authorities: pki.deviceTrustPem,
+          onRevoked: (serials) => broker.cutRevoked(serials),
+        })
   const broker = await openBroker({
     host: '127.0.0.1',
     port,
