@@ -7,6 +7,7 @@ import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { parseMdmConfig } from './config.ts'
 import { openReceiver } from './receive.ts'
+import { sinkOf } from './sinks/config.ts'
 
 export interface Mdm {
   readonly port: number
@@ -36,6 +37,7 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
     roots,
     keys,
     receiveBufferOctets: config.receiveBufferOctets,
+    sinks: config.sinks.map(sinkOf),
     log,
     onFailure: (error) => {
       log.error({ event: 'store.failed', folder: config.data, detail: error.message })

@@ -41,6 +41,7 @@ describe('the configuration of a receiver', () => {
         { id: 15, file: '/etc/new.key' },
       ],
       receiveBufferOctets: 4_194_304,
+      sinks: [{ kind: 'ndjson', name: 'ndjson', folder: '/srv/mdm/data' }],
     })
   })
 
@@ -73,5 +74,30 @@ describe('the configuration of a receiver', () => {
     expect((fault as ConfigError).faults).toEqual([expect.stringContaining('linkKeys')])
     expect((fault as ConfigError).message).not.toContain(text)
     pki.close()
+  })
+})
+
+describe('its sinks', () => {
+  const sinks = (list: unknown): unknown => parseMdmConfig(JSON.stringify({ ...good, sinks: list }), '/srv/mdm').sinks
+
+  test('may be none, several of a kind under names of their own, with folders of their own', () => {
+    expect(sinks([])).toEqual([])
+    expect(sinks([{ kind: 'ndjson' }, { kind: 'batches', name: 'archive', folder: '/mnt/a' }])).toEqual([
+      { kind: 'ndjson', name: 'ndjson', folder: '/srv/mdm/data' },
+      { kind: 'batches', name: 'archive', folder: '/mnt/a' },
+    ])
+  })
+
+  test.for([
+    ['of no kind', [{}], 'sinks[0].kind: '],
+    ['of an unknown kind', [{ kind: 'csv' }], 'sinks[0].kind: '],
+    ['a key that its kind has not', [{ kind: 'ndjson', url: 'x' }], 'sinks[0].url: no such key'],
+    ['a name twice', [{ kind: 'ndjson' }, { kind: 'ndjson', folder: 'b' }], 'sinks: a name twice'],
+    ['copies of the batches without a folder', [{ kind: 'batches' }], 'sinks[0].folder: a path'],
+    ['copies of the batches onto themselves', [{ kind: 'batches', folder: 'data' }], 'sinks: batches: they lie in'],
+    ['not a list', { kind: 'ndjson' }, 'sinks: at most 8 objects'],
+    ['too many', Array.from({ length: 9 }, (_, i) => ({ kind: 'ndjson', name: `n${i}` })), 'sinks: at most 8'],
+  ] as const)('%s: a fault', ([, list, fault]) => {
+    expect(faults({ ...good, sinks: list })).toContainEqual(expect.stringContaining(fault))
   })
 })
