@@ -1,8 +1,10 @@
 import { readFileSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
+import { join } from 'node:path'
 import { ConfigError } from '#gateway/errors.ts'
 import type { Fields } from '#gateway/fields.ts'
 import { FileSink } from './files.ts'
+import { ParquetSink } from './parquet.ts'
 import { type PostgresOptions, PostgresSink } from './postgres.ts'
 import type { Sink } from './sink.ts'
 
@@ -28,8 +30,20 @@ interface PostgresConfig {
   statementTimeoutSeconds: number
 }
 
+interface ParquetConfig {
+  kind: 'parquet'
+  name: string
+  folder: string
+  /** the receiver's */
+  data: string
+  /** between two parts, the least */
+  everySeconds: number
+  /** after a day's end, until it becomes one file */
+  closeAfterHours: number
+}
+
 /** One of the configuration's `sinks`. */
-export type SinkConfig = FilesConfig | PostgresConfig
+export type SinkConfig = FilesConfig | ParquetConfig | PostgresConfig
 
 export interface Folders {
   /** the configuration file's own */
@@ -47,6 +61,14 @@ const builds: Record<SinkConfig['kind'], Build> = {
     folder: fields.optionalPath('folder', folder) ?? data,
   }),
   batches: (fields, name, { folder }) => ({ kind: 'batches', name, folder: fields.path('folder', folder) }),
+  parquet: (fields, name, { folder, data }) => ({
+    kind: 'parquet',
+    name,
+    folder: fields.optionalPath('folder', folder) ?? join(data, 'parquet'),
+    data,
+    everySeconds: fields.whole('everySeconds', [0, 86_400], 300),
+    closeAfterHours: fields.whole('closeAfterHours', [0, 720], 6),
+  }),
   postgres: (fields, name, { folder }) => postgresConfig(fields, name, folder),
 }
 
@@ -113,6 +135,15 @@ function onThisMachine(host: string): boolean {
 
 /** @throws ConfigError when a file that it names cannot be read, or a secret is open to others */
 export function sinkOf(config: SinkConfig): Sink {
+  if (config.kind === 'parquet') {
+    const { name, folder, data, everySeconds, closeAfterHours } = config
+    return new ParquetSink(name, {
+      folder,
+      data,
+      everyMs: everySeconds * 1000,
+      closeAfterMs: closeAfterHours * 3_600_000,
+    })
+  }
   if (config.kind === 'postgres') return new PostgresSink(config.name, postgresOptions(config))
   return new FileSink(config.name, config.kind === 'ndjson' ? 'readings' : 'batches', config.folder)
 }

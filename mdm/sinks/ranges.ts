@@ -34,6 +34,17 @@ export function difference(all: readonly Range[], less: readonly Range[]): Range
   return left
 }
 
+/** What is in any of them, in whatever order they come: in order, and joined where they touch. */
+export function union(...all: readonly (readonly Range[])[]): Range[] {
+  const joined: [number, number][] = []
+  for (const [from, to] of all.flat().sort((a, b) => a[0] - b[0])) {
+    const last = joined.at(-1)
+    if (last !== undefined && from <= last[1] + 1) last[1] = Math.max(last[1], to)
+    else joined.push([from, to])
+  }
+  return joined
+}
+
 /** Numbers in all of them. */
 export function countOf(ranges: readonly Range[]): number {
   return ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0)

@@ -7,7 +7,7 @@ import { batchPath } from '#mdm/paths.ts'
 import { Dispatcher } from '#mdm/sinks/dispatch.ts'
 import { FileSink } from '#mdm/sinks/files.ts'
 import { backOffMs } from '#mdm/sinks/follower.ts'
-import { countOf, difference, rangesOf } from '#mdm/sinks/ranges.ts'
+import { countOf, difference, rangesOf, union } from '#mdm/sinks/ranges.ts'
 import { type Sink, SinkError } from '#mdm/sinks/sink.ts'
 import { BatchStore } from '#mdm/store.ts'
 import type { Sealed } from '#test/support/batches.ts'
@@ -199,6 +199,15 @@ describe('ranges', () => {
         const left = a.filter((n) => !b.includes(n))
         expect(difference(ranges(a), ranges(b))).toEqual(ranges(left))
         expect(countOf(ranges(a))).toBe(a.length)
+      }),
+    )
+  })
+
+  test('a union holds what either has, as few ranges', () => {
+    fc.assert(
+      fc.property(set, set, (a, b) => {
+        const both = [...new Set([...a, ...b])].sort((x, y) => x - y)
+        expect(union(ranges(a), ranges(b))).toEqual(ranges(both))
       }),
     )
   })
