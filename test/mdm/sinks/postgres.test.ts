@@ -1,11 +1,15 @@
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { toNdjson } from '#mdm/ndjson.ts'
+import { Dispatcher } from '#mdm/sinks/dispatch.ts'
 import { type PostgresOptions, PostgresSink } from '#mdm/sinks/postgres.ts'
 import { type KeptBatch, SinkError } from '#mdm/sinks/sink.ts'
+import { BatchStore } from '#mdm/store.ts'
 import { Chain, sealerOf, seriesOf } from '#test/support/batches.ts'
 import { judge } from '#test/support/judge.ts'
 import { throwawayPki, type WithForeign } from '#test/support/pki.ts'
-import { keptOf, sealedBatches } from './memory.ts'
+import { tempFolder } from '#test/support/temp.ts'
+import { keptOf, MemorySink, sealedBatches } from './memory.ts'
 import { PostgresServer, password } from './postgres-server.ts'
 
 const epoch = 4_294_967_295
@@ -215,5 +219,36 @@ describe.skipIf(!judge.postgres.here)(`PostgreSQL${judge.postgres.note}`, () => 
     expect(await faultOf(opened(byAddress))).toMatchObject({ code: 'SINK_UNTRUSTED' })
     const plain = { ...options, host: server.folder, tls: tls(pki.rootPem) } // a socket has no TLS
     expect(await faultOf(opened(plain))).toMatchObject({ code: 'SINK_UNTRUSTED' })
+  })
+
+  test('while the server is dead others go on; when it is back, what came meanwhile is there once', async () => {
+    const [options, data] = [server.database(), tempFolder()]
+    const [sink, other, store] = [new PostgresSink('postgres', options), new MemorySink(), new BatchStore(data)]
+    const dispatcher = new Dispatcher({
+      store,
+      sinks: [sink, other],
+      log: pino({ level: 'silent' }),
+      backOffMs: () => 20,
+    })
+    onTestFinished(() => dispatcher.close())
+    const keep = (some: readonly KeptBatch[]): void => {
+      for (const batch of some) {
+        store.put(batch)
+        dispatcher.kept(batch)
+      }
+    }
+    keep(batches.slice(0, 1))
+    await dispatcher.idle()
+    await server.kill()
+    keep(batches.slice(1))
+    await vi.waitFor(() => expect(other.taken).toHaveLength(5))
+    await vi.waitFor(() => expect(dispatcher.status()[0]!.fault?.code).toBe('SINK_UNREACHABLE'))
+    expect(dispatcher.status()).toMatchObject([
+      { name: 'postgres', behind: 4, position: [{ epoch, sequence: 1 }] },
+      { name: 'memory', behind: 0, fault: undefined },
+    ])
+    await server.start()
+    await vi.waitFor(() => expect(dispatcher.status()[0]).toMatchObject({ behind: 0, fault: undefined }), 10_000)
+    expect(lines(options.database)).toEqual(written(batches))
   })
 })
