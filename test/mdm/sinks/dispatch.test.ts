@@ -72,6 +72,7 @@ describe('sinks', () => {
     const gate = Promise.withResolvers<void>()
     slow.gate = gate.promise
     const { dispatcher, keep } = lab([slow, quick])
+    await dispatcher.idle()
     keep(1, 2, 3)
     await vi.waitFor(() => expect(quick.taken).toEqual(names(1, 2, 3)))
     expect(dispatcher.status()).toMatchObject([

@@ -200,6 +200,20 @@ describe('Parquet', () => {
     expect(files(day)).toEqual([part(1)])
   })
 
+  test('a group whose manifest cannot be written is seen by nobody, and is taken once it can', async () => {
+    const { data, folder, open, keep } = await lab()
+    const batches = await keep([seriesOf(1, 4)], [seriesOf(2, 4)])
+    const sink = await open()
+    await sink.take([batches[0]!])
+    mkdirSync(join(folder, 'manifest.json.partial')) // where it is written first
+    await expect(sink.take([batches[1]!])).rejects.toThrow('EISDIR')
+    expect(files(join(folder, 'day=2026-01-12'))).toEqual([part(1), `${part(2)}.partial`])
+    rmSync(join(folder, 'manifest.json.partial'), { recursive: true })
+    await sink.open()
+    await sink.take([batches[1]!])
+    expect(await disagreement(folder, data)).toEqual({ rows: 8, differ: [] })
+  })
+
   test('a kill while a day becomes one file leaves its readings once', async () => {
     const { data, folder, clock, open, keep } = await lab()
     const day = join(folder, 'day=2026-01-12')
