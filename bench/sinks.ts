@@ -11,12 +11,12 @@ import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { encodeSealedBatch, encodeSeries, type SealedSeries } from '#gateway/codec/batch.ts'
 import { type Obis, systemTitle, unitWh } from '#gateway/model.ts'
-import { type ChainHead, headerDigest, nextHeader } from '#gateway/oneway/seal.ts'
+import { type ChainHead, headerDigest, nextHeader, openBatch } from '#gateway/oneway/seal.ts'
 import { Dispatcher } from '#mdm/sinks/dispatch.ts'
 import { FileSink } from '#mdm/sinks/files.ts'
 import { ParquetSink } from '#mdm/sinks/parquet.ts'
 import { PostgresSink } from '#mdm/sinks/postgres.ts'
-import type { Sink } from '#mdm/sinks/sink.ts'
+import { keptBatch, type Sink } from '#mdm/sinks/sink.ts'
 import { BatchStore } from '#mdm/store.ts'
 import { MemorySink } from '#test/mdm/sinks/memory.ts'
 import { PostgresServer } from '#test/mdm/sinks/postgres-server.ts'
@@ -51,19 +51,16 @@ function seriesOf(n: number, count: number): SealedSeries {
   }
 }
 
-/** Batches as they lie in the store; nobody looks at a signature again. @returns octets of all */
-function fill(store: BatchStore, readings: number, perSeries: number): number {
+/** Batches as they lie in the store; nobody looks at a signature again. */
+function fill(store: BatchStore, readings: number, perSeries: number): void {
   let head: ChainHead = { epoch: 7, sequence: 0, digest: new Uint8Array(0) }
-  let octets = 0
   for (let n = 0; n < readings / perSeries; ) {
     const all = Array.from({ length: batchReadings / perSeries }, () => encodeSeries(seriesOf(n++, perSeries)))
     const header = nextHeader(head, { series: all, readingCount: batchReadings, createdAtMs: dayStart * 1000 })
     head = { ...head, sequence: head.sequence + 1, digest: headerDigest(header) }
     const sealed = encodeSealedBatch({ header, signature: new Uint8Array(0), series: all })
-    store.put({ epoch: head.epoch, sequence: head.sequence, octets: sealed })
-    octets += sealed.length
+    store.put(keptBatch(openBatch(sealed), sealed))
   }
-  return octets
 }
 
 /** @returns readings a second until all is durable */

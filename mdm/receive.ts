@@ -9,25 +9,20 @@ import { DatagramReader } from '#gateway/oneway/datagram.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { replayCodes } from '#gateway/oneway/replay-code.ts'
 import { follows } from '#gateway/oneway/seal.ts'
-import { Dispatcher } from './sinks/dispatch.ts'
-import { FileSink } from './sinks/files.ts'
-import type { SinkStatus } from './sinks/follower.ts'
-import { keptBatch, type Sink } from './sinks/sink.ts'
-import { BatchStore } from './store.ts'
+import { keptBatch } from './sinks/sink.ts'
+import type { BatchStore } from './store.ts'
 import { type VerifiedBatch, verifyBatch } from './verify.ts'
 
 export interface ReceiverOptions {
   host: string
   port: number
-  data: string
+  store: BatchStore
   /** DER */
   roots: readonly Uint8Array[]
   /** of the datagrams' MACs, each with another id */
   keys: readonly LinkKey[]
   receiveBufferOctets: number
   log: Logger
-  /** where verified batches go from `data`; NDJSON beside them when absent */
-  sinks?: readonly Sink[]
   /** what has come whole cannot be stored, or not be kept in quarantine */
   onFailure: (error: Error) => void
 }
@@ -35,7 +30,7 @@ export interface ReceiverOptions {
 export interface Receiver {
   readonly port: number
   status(): ReceiverStatus
-  /** resolves when everything that has come whole is verified and kept, and each sink holds it or waits */
+  /** resolves when everything that has come whole is verified and kept */
   idle(): Promise<void>
   /** finishes what has come whole */
   close(): Promise<void>
@@ -66,7 +61,6 @@ export interface ReceiverStatus {
   }[]
   /** of the last batch: from sealed to stored */
   lagMs: number | undefined
-  sinks: SinkStatus[]
 }
 
 /** Objects begun and not whole, and the memory for them. */
@@ -89,7 +83,6 @@ class UdpReceiver implements Receiver {
   readonly #options: ReceiverOptions
   readonly #socket: Socket
   readonly #store: BatchStore
-  readonly #sinks: Dispatcher
   readonly #reader: DatagramReader
   readonly #assembler = new Assembler(assemblerLimits)
   readonly #refused: Partial<Record<PeerFault, number>> = {}
@@ -101,9 +94,7 @@ class UdpReceiver implements Receiver {
 
   constructor(options: ReceiverOptions) {
     this.#options = options
-    this.#store = new BatchStore(options.data)
-    const { data, log, sinks = [new FileSink('ndjson', 'readings', data)] } = options
-    this.#sinks = new Dispatcher({ store: this.#store, sinks, log })
+    this.#store = options.store
     this.#reader = new DatagramReader(options.keys, batchOctetsMax)
     this.#socket = createSocket({ type: isIPv6(options.host) ? 'udp6' : 'udp4' })
     this.#socket.on('message', (octets) => this.#take(octets))
@@ -144,19 +135,16 @@ class UdpReceiver implements Receiver {
       return { epoch, highest: received.highest, missing, gaps: named, replay: replayCodes(epoch, named, gapsNamedMax) }
     })
     const { evicted } = this.#assembler
-    const sinks = this.#sinks.status()
-    return { ...this.#counts, evicted, refused: this.#refused, streams, lagMs: this.#lagMs, sinks }
+    return { ...this.#counts, evicted, refused: this.#refused, streams, lagMs: this.#lagMs }
   }
 
-  async idle(): Promise<void> {
-    await this.#work
-    await this.#sinks.idle()
+  idle(): Promise<void> {
+    return this.#work
   }
 
   async close(): Promise<void> {
     this.#socket.close()
     await this.#work
-    await this.#sinks.close()
   }
 
   #take(octets: Buffer): void {
@@ -191,8 +179,7 @@ class UdpReceiver implements Receiver {
       this.#counts.delivered += claimedReadings(octets)
       const batch = await this.#verify(octets)
       this.#checkPlace(whole, batch)
-      this.#store.put(whole)
-      this.#sinks.kept(keptBatch(batch, octets))
+      this.#store.put(keptBatch(batch, octets))
       this.#counts.batches++
       this.#counts.readings += batch.header.readingCount
       this.#lagMs = Date.now() - batch.header.createdAtMs

@@ -13,7 +13,7 @@ import { dirname, join, resolve } from 'node:path'
 import { Received } from '#gateway/oneway/gaps.ts'
 import { batchPath, epochFolder, epochOf, type FileKind, sequenceOf } from './paths.ts'
 import { receivedRanges } from './sinks/ranges.ts'
-import type { Range } from './sinks/sink.ts'
+import type { KeptBatch, Range } from './sinks/sink.ts'
 
 /**
  * Batches on the IT side as they were sealed, `EPOCH/batches/000000000/000000000001.batch`: what every sink is fed from, and
@@ -25,6 +25,7 @@ export class BatchStore {
   readonly #folder: string
   readonly #received = new Map<number, Received>()
   readonly #kept = new Map<number, Received>()
+  readonly #listeners: ((batch: KeptBatch) => void)[] = []
 
   constructor(folder: string) {
     this.#folder = resolve(folder)
@@ -51,11 +52,18 @@ export class BatchStore {
     return [...this.#received.keys()]
   }
 
-  /** Durable when it returns. */
-  put({ epoch, sequence, octets }: { epoch: number; sequence: number; octets: Uint8Array }): void {
+  /** Durable when it returns; then whoever follows is told. */
+  put(batch: KeptBatch): void {
+    const { epoch, sequence, octets } = batch
     writeDurably(join(this.#folder, batchPath('batches', epoch, sequence)), octets)
     streamOf(this.#kept, epoch).add(sequence)
     streamOf(this.#received, epoch).add(sequence)
+    for (const listener of this.#listeners) listener(batch)
+  }
+
+  /** @param listener must not throw: the batch is kept */
+  onKept(listener: (batch: KeptBatch) => void): void {
+    this.#listeners.push(listener)
   }
 
   /** The sealed octets of a batch that has come; undefined where somebody has taken the file away since. */

@@ -5,7 +5,7 @@ import { backOffMs, Follower, type KeptBatches, type SinkStatus } from './follow
 import { type KeptBatch, keptBatch, type Sink } from './sink.ts'
 
 export interface DispatcherOptions {
-  store: Pick<BatchStore, 'epochs' | 'kept' | 'batch'>
+  store: Pick<BatchStore, 'epochs' | 'kept' | 'batch' | 'onKept'>
   sinks: readonly Sink[]
   log: Logger
   /** milliseconds to wait after so many faults in a row, from 1 */
@@ -38,13 +38,7 @@ export class Dispatcher {
       read: (epoch, sequence) => this.#read(epoch, sequence),
     }
     this.#followers = sinks.map((sink) => new Follower({ sink, kept, log, backOffMs, ...options }))
-  }
-
-  /** A batch lies in the store. */
-  kept(batch: KeptBatch): void {
-    if (this.#followers.length === 0) return
-    this.#remember(batch)
-    for (const follower of this.#followers) follower.kick()
+    if (sinks.length > 0) store.onKept((batch) => this.#kept(batch))
   }
 
   status(): SinkStatus[] {
@@ -59,6 +53,11 @@ export class Dispatcher {
   /** What is left is taken first, where that does not fail or take long; the rest at the next start. */
   async close(): Promise<void> {
     await Promise.all(this.#followers.map((follower) => follower.close(closeMs)))
+  }
+
+  #kept(batch: KeptBatch): void {
+    this.#remember(batch)
+    for (const follower of this.#followers) follower.kick()
   }
 
   #read(epoch: number, sequence: number): KeptBatch | undefined {

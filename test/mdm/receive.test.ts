@@ -7,6 +7,9 @@ import { encodeSealedBatch } from '#gateway/codec/batch.ts'
 import { ConfigError } from '#gateway/errors.ts'
 import { encodeReplayCode } from '#gateway/oneway/replay-code.ts'
 import { openReceiver, type Receiver } from '#mdm/receive.ts'
+import { Dispatcher } from '#mdm/sinks/dispatch.ts'
+import { FileSink } from '#mdm/sinks/files.ts'
+import { BatchStore } from '#mdm/store.ts'
 import { certificatesFromPem } from '#pki/verify.ts'
 import { Chain, type Sealed, sealerOf, seriesOf } from '#test/support/batches.ts'
 import { linkKey, datagramsOf as passOf } from '#test/support/datagrams.ts'
@@ -27,6 +30,7 @@ afterAll(() => pki.close())
 interface Lab {
   data: string
   receiver: Receiver
+  dispatcher: Dispatcher
   send: Send
   restart: () => Promise<Lab>
   roots: Uint8Array[]
@@ -38,14 +42,16 @@ interface Lab {
 async function lab(data = tempFolder()): Promise<Lab> {
   const roots = certificatesFromPem(pki.rootPem)
   const failures: Error[] = []
+  const [store, log] = [new BatchStore(data), pino({ level: 'silent' })]
+  const dispatcher = new Dispatcher({ store, sinks: [new FileSink('ndjson', 'readings', data)], log })
   const receiver = await openReceiver({
     host: '127.0.0.1',
     port: 0,
-    data,
+    store,
     roots,
     keys: [linkKey],
     receiveBufferOctets: 100_000,
-    log: pino({ level: 'silent' }),
+    log,
     onFailure: (error) => failures.push(error),
   })
   const socket = createSocket('udp4')
@@ -55,6 +61,7 @@ async function lab(data = tempFolder()): Promise<Lab> {
     open = false
     socket.close()
     await receiver.close()
+    await dispatcher.close()
   }
   onTestFinished(end)
   const send: Send = async (datagrams, burst = false) => {
@@ -66,12 +73,13 @@ async function lab(data = tempFolder()): Promise<Lab> {
     }
     await poll(() => receiver.status().datagrams >= until)
     await receiver.idle()
+    await dispatcher.idle()
   }
   const restart = async (): Promise<Lab> => {
     await end()
     return lab(data)
   }
-  return { data, receiver, send, restart, roots, failures }
+  return { data, receiver, dispatcher, send, restart, roots, failures }
 }
 type Send = (datagrams: readonly Uint8Array[], burst?: boolean) => Promise<void>
 
@@ -321,9 +329,9 @@ describe('the receiver', () => {
     const lines = readFileSync(file, 'utf8')
     rmSync(file)
     writeFileSync(`${file}.partial`, 'half a li')
-    const { receiver } = await first.restart()
+    const { receiver, dispatcher } = await first.restart()
     expect(receiver.status().streams).toMatchObject([{ epoch, highest: 1, missing: 0 }])
-    await receiver.idle()
+    await dispatcher.idle()
     expect(readFileSync(file, 'utf8')).toBe(lines)
     expect(readdirSync(dirname(file))).toEqual(['000000000001.ndjson'])
   })
@@ -332,8 +340,9 @@ describe('the receiver', () => {
     const first = await lab()
     await first.send(datagramsOf(await fresh().next([seriesOf(1)])))
     rmSync(join(stream(first.data), 'batches'), { recursive: true })
-    const { receiver } = await first.restart()
-    expect(receiver.status()).toMatchObject({ streams: [{ epoch, highest: 1 }], sinks: [{ behind: 0, skipped: 0 }] })
+    const { receiver, dispatcher } = await first.restart()
+    expect(receiver.status()).toMatchObject({ streams: [{ epoch, highest: 1 }] })
+    expect(dispatcher.status()).toMatchObject([{ behind: 0, skipped: 0 }])
   })
 
   test('goes on where somebody has taken a sealed batch away', async () => {
@@ -380,7 +389,7 @@ describe('the receiver', () => {
     const log = pino({ level: 'silent' })
     const options = {
       host: '127.0.0.1',
-      data: tempFolder(),
+      store: new BatchStore(tempFolder()),
       roots: [],
       keys: [],
       receiveBufferOctets: 65_536,

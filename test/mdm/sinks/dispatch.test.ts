@@ -41,9 +41,7 @@ function lab(sinks: readonly Sink[], { data = tempFolder(), backOff = 60_000 } =
   onTestFinished(() => dispatcher.close())
   const keep = (...sequences: number[]): void => {
     for (const sequence of sequences) {
-      const { octets } = all[sequence - 1]!
-      store.put({ epoch, sequence, octets })
-      dispatcher.kept(keptOf({ octets }))
+      store.put(keptOf(all[sequence - 1]!))
     }
   }
   return { data, store, dispatcher, logged, keep }

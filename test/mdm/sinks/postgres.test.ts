@@ -232,10 +232,7 @@ describe.skipIf(!judge.postgres.here)(`PostgreSQL${judge.postgres.note}`, () => 
     })
     onTestFinished(() => dispatcher.close())
     const keep = (some: readonly KeptBatch[]): void => {
-      for (const batch of some) {
-        store.put(batch)
-        dispatcher.kept(batch)
-      }
+      for (const batch of some) store.put(batch)
     }
     keep(batches.slice(0, 1))
     await dispatcher.idle()
