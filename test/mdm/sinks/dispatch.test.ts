@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -7,6 +8,7 @@ import { batchPath } from '#mdm/paths.ts'
 import { Dispatcher } from '#mdm/sinks/dispatch.ts'
 import { FileSink } from '#mdm/sinks/files.ts'
 import { backOffMs } from '#mdm/sinks/follower.ts'
+import { ParquetSink } from '#mdm/sinks/parquet.ts'
 import { countOf, difference, rangesOf, union } from '#mdm/sinks/ranges.ts'
 import { type Sink, SinkError } from '#mdm/sinks/sink.ts'
 import { BatchStore } from '#mdm/store.ts'
@@ -220,4 +222,43 @@ describe('ranges', () => {
       }),
     )
   })
+})
+
+/** A file system of this size, where we may mount one. */
+function small(octets: string): { folder: string; grow: (octets: string) => void } | undefined {
+  const folder = tempFolder()
+  const mount = (...options: string[]): boolean => spawnSync('mount', [...options, folder]).status === 0
+  if (!mount('-t', 'tmpfs', '-o', `size=${octets}`, 'tmpfs')) return undefined
+  onTestFinished(() => void spawnSync('umount', ['-l', folder]))
+  return { folder, grow: (more) => void mount('-o', `remount,size=${more}`) }
+}
+
+describe.skipIf(process.getuid!() !== 0)('a full disk', () => {
+  const kinds: Record<string, (folder: string, data: string) => Sink> = {
+    ndjson: (folder) => new FileSink('ndjson', 'readings', folder),
+    batches: (folder) => new FileSink('batches', 'batches', folder),
+    parquet: (folder, data) => new ParquetSink('parquet', { folder, data, everyMs: 0, closeAfterMs: 0 }),
+  }
+
+  test.for(Object.entries(kinds))(
+    'is a fault of %s, which goes on by itself when there is room',
+    async ([, make], context) => {
+      const disk = small('64k')
+      if (disk === undefined) return context.skip('no right to mount')
+      const data = tempFolder()
+      const sink = make(disk.folder, data)
+      const { dispatcher, keep } = lab([sink], { data, backOff: 20 })
+      for (const { sequence } of all) {
+        keep(sequence) // a file each, where it takes one at a time
+        if (dispatcher.status()[0]!.fault === undefined) await dispatcher.idle()
+      }
+      await vi.waitFor(() => expect(dispatcher.status()[0]!.fault?.code).toBe('SINK_FULL'))
+      expect(dispatcher.status()[0]!.behind).toBeGreaterThan(0)
+      disk.grow('8m')
+      await vi.waitFor(() => expect(dispatcher.status()[0]).toMatchObject({ behind: 0, fault: undefined }), 10_000)
+      expect(sink.held(epoch)).toEqual([[1, all.length]])
+      await sink.open()
+      expect(sink.held(epoch)).toEqual([[1, all.length]])
+    },
+  )
 })
