@@ -7,10 +7,11 @@ const help = `ami mdm receive: the IT side of the one-way link
 
 usage: ami mdm receive --config FILE
 
-FILE is JSON: { "zonesFile", "data", "trustFile", "linkKeys": [{ "id", "file" }], "receiveBufferOctets"? }; paths are relative to
-its folder. linkKeys are the keys of the datagrams' MACs, 64 hex digits a file, mode 600, by the ids that senders name them by.
-Each batch is verified against the root in trustFile, then stored once: readings as NDJSON under data/EPOCH/readings,
-the sealed batch under data/EPOCH/batches, what does not verify under data/quarantine. Gaps are named every second in
+FILE is JSON: { "zonesFile", "data", "trustFile", "linkKeys": [{ "id", "file" }], "receiveBufferOctets"?, "sinks"? }; paths are
+relative to its folder. linkKeys are the keys of the datagrams' MACs, 64 hex digits a file, mode 600, by the ids that senders name them by.
+Each batch is verified against the root in trustFile, then kept once as it was sealed under data/EPOCH/batches; what does not
+verify lies under data/quarantine. From there each of sinks takes its readings, each once: [{ "kind": "ndjson" }] (the default, under
+data/EPOCH/readings), "parquet", "postgres", or copies of the batches ("batches"); their keys: mdm/README.md. Gaps are named every second in
 the log (event mdm.status). Nothing is ever sent. SIGINT or SIGTERM ends it.
 `
 

@@ -101,6 +101,11 @@ export class Fields {
     return built
   }
 
+  /** Whether the key is there; it is not thereby asked for. */
+  has(key: string): boolean {
+    return Object.hasOwn(this.#object, key)
+  }
+
   fault(key: string, says: string): void {
     this.#faults.push(`${this.#at(key)}: ${says}`)
   }

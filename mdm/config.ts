@@ -1,12 +1,13 @@
 import { type Fields, readConfig } from '#gateway/fields.ts'
 import { keyIdMax } from '#gateway/oneway/mac.ts'
+import { type SinkConfig, sinkConfigs } from './sinks/config.ts'
 
 /** The receiver's one configuration file. Its address and port are the zones file's. */
 export interface MdmConfig {
   zonesFile: string
   /** on 127.0.0.1, for a demo or a test, and which port */
   loopback: { oneway: number } | undefined
-  /** folder of the readings, the batches and the quarantine */
+  /** folder of the batches and the quarantine, and of the readings unless their sink names another */
   data: string
   /** PEM of the root that the sealer's chain must lead to */
   trustFile: string
@@ -14,18 +15,24 @@ export interface MdmConfig {
   linkKeys: readonly { id: number; file: string }[]
   /** octets of the kernel's receive buffer to ask for */
   receiveBufferOctets: number
+  /** where verified batches go from `data`; NDJSON beside them unless told otherwise, and none when the list is empty */
+  sinks: readonly SinkConfig[]
 }
 
 /** @throws ConfigError with everything wrong */
 export function parseMdmConfig(text: string, folder: string): Readonly<MdmConfig> {
-  return readConfig(text, (fields) => ({
-    zonesFile: fields.path('zonesFile', folder),
-    loopback: fields.optional('loopback', (ports) => ({ oneway: ports.whole('oneway', [0, 65_535]) })),
-    data: fields.path('data', folder),
-    trustFile: fields.path('trustFile', folder),
-    linkKeys: linkKeys(fields, folder),
-    receiveBufferOctets: fields.whole('receiveBufferOctets', [65_536, 1_073_741_824], 4_194_304),
-  }))
+  return readConfig(text, (fields) => {
+    const data = fields.path('data', folder)
+    return {
+      zonesFile: fields.path('zonesFile', folder),
+      loopback: fields.optional('loopback', (ports) => ({ oneway: ports.whole('oneway', [0, 65_535]) })),
+      data,
+      trustFile: fields.path('trustFile', folder),
+      linkKeys: linkKeys(fields, folder),
+      receiveBufferOctets: fields.whole('receiveBufferOctets', [65_536, 1_073_741_824], 4_194_304),
+      sinks: sinkConfigs(fields, { folder, data }),
+    }
+  })
 }
 
 function linkKeys(fields: Fields, folder: string): { id: number; file: string }[] {

@@ -7,6 +7,9 @@ import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { parseMdmConfig } from './config.ts'
 import { openReceiver } from './receive.ts'
+import { sinkOf } from './sinks/config.ts'
+import { Dispatcher } from './sinks/dispatch.ts'
+import { BatchStore } from './store.ts'
 
 export interface Mdm {
   readonly port: number
@@ -28,11 +31,13 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
   const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
   const roots = trusted(config.trustFile)
   const keys = config.linkKeys.map(readLinkKey)
+  const sinks = config.sinks.map(sinkOf)
+  const store = new BatchStore(config.data)
   const fail = Promise.withResolvers<Error>()
   const receiver = await openReceiver({
     host: addressOf(zones, 'mdm'),
     port: conduit(zones, 'oneway').port,
-    data: config.data,
+    store,
     roots,
     keys,
     receiveBufferOctets: config.receiveBufferOctets,
@@ -42,7 +47,8 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
       fail.resolve(error)
     },
   })
-  const report = (): void => log.info({ event: 'mdm.status', ...receiver.status() })
+  const dispatcher = new Dispatcher({ store, sinks, log })
+  const report = (): void => log.info({ event: 'mdm.status', ...receiver.status(), sinks: dispatcher.status() })
   const timer = setInterval(report, statusIntervalMs)
   log.info({ event: 'mdm.listening', port: receiver.port })
   return {
@@ -51,6 +57,7 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
     stop: async () => {
       clearInterval(timer)
       await receiver.close()
+      await dispatcher.close()
       report()
       log.info({ event: 'mdm.ended' })
     },

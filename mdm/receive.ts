@@ -9,14 +9,14 @@ import { DatagramReader } from '#gateway/oneway/datagram.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { replayCodes } from '#gateway/oneway/replay-code.ts'
 import { follows } from '#gateway/oneway/seal.ts'
-import { toNdjson } from './ndjson.ts'
-import { BatchStore } from './store.ts'
+import { keptBatch } from './sinks/sink.ts'
+import type { BatchStore } from './store.ts'
 import { type VerifiedBatch, verifyBatch } from './verify.ts'
 
 export interface ReceiverOptions {
   host: string
   port: number
-  data: string
+  store: BatchStore
   /** DER */
   roots: readonly Uint8Array[]
   /** of the datagrams' MACs, each with another id */
@@ -30,7 +30,7 @@ export interface ReceiverOptions {
 export interface Receiver {
   readonly port: number
   status(): ReceiverStatus
-  /** resolves when everything that has come whole is verified and stored */
+  /** resolves when everything that has come whole is verified and kept */
   idle(): Promise<void>
   /** finishes what has come whole */
   close(): Promise<void>
@@ -94,7 +94,7 @@ class UdpReceiver implements Receiver {
 
   constructor(options: ReceiverOptions) {
     this.#options = options
-    this.#store = new BatchStore(options.data)
+    this.#store = options.store
     this.#reader = new DatagramReader(options.keys, batchOctetsMax)
     this.#socket = createSocket({ type: isIPv6(options.host) ? 'udp6' : 'udp4' })
     this.#socket.on('message', (octets) => this.#take(octets))
@@ -179,7 +179,7 @@ class UdpReceiver implements Receiver {
       this.#counts.delivered += claimedReadings(octets)
       const batch = await this.#verify(octets)
       this.#checkPlace(whole, batch)
-      this.#store.put({ epoch, sequence, octets, ndjson: toNdjson(sequence, batch.series) })
+      this.#store.put(keptBatch(batch, octets))
       this.#counts.batches++
       this.#counts.readings += batch.header.readingCount
       this.#lagMs = Date.now() - batch.header.createdAtMs

@@ -11,21 +11,31 @@ import {
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { Received } from '#gateway/oneway/gaps.ts'
+import { batchPath, epochFolder, epochOf, type FileKind, sequenceOf } from './paths.ts'
+import { receivedRanges } from './sinks/ranges.ts'
+import type { KeptBatch, Range } from './sinks/sink.ts'
 
 /**
- * Batches on the IT side: `readings/000000/000000000001.ndjson` for whoever loads them, `batches/…/000000000001.batch` as
- * it was sealed, for whoever must prove one later; both under a folder named by the stream's epoch. The readings' file is
- * renamed into place last, and its being there is what "received" means: a batch that comes again finds it, and a crash in
- * between leaves nothing that counts.
+ * Batches on the IT side as they were sealed, `EPOCH/batches/000000000/000000000001.batch`: what every sink is fed from, and
+ * what proves a reading later. Its file is renamed into place last, and its being there is what "received" means: a batch
+ * that comes again finds it, and a crash in between leaves nothing that counts. Where somebody has taken the file away and
+ * its readings lie beside as NDJSON, it counts as received all the same.
  */
 export class BatchStore {
   readonly #folder: string
   readonly #received = new Map<number, Received>()
+  readonly #kept = new Map<number, Received>()
+  readonly #listeners: ((batch: KeptBatch) => void)[] = []
 
   constructor(folder: string) {
     this.#folder = resolve(folder)
     makeFolder(join(this.#folder, 'quarantine'))
-    for (const epoch of directories(folder).filter((name) => /^\d{10}$/.test(name))) this.#scan(epoch)
+    for (const name of directories(folder)) {
+      const epoch = epochOf(name)
+      if (epoch === undefined) continue
+      this.#scan(epoch, 'batches', [streamOf(this.#received, epoch), streamOf(this.#kept, epoch)])
+      this.#scan(epoch, 'readings', [streamOf(this.#received, epoch)])
+    }
   }
 
   /** What has come of a stream. Asking remembers nothing: an epoch that a forged datagram names leaves no trace. */
@@ -33,31 +43,33 @@ export class BatchStore {
     return this.#received.get(epoch) ?? new Received()
   }
 
+  /** Sequences of a stream whose batch lies here: closed ranges in order. */
+  kept(epoch: number): Range[] {
+    return receivedRanges(this.#kept.get(epoch) ?? new Received())
+  }
+
   epochs(): number[] {
     return [...this.#received.keys()]
   }
 
-  /** Durable when it returns. */
-  put({
-    epoch,
-    sequence,
-    octets,
-    ndjson,
-  }: {
-    epoch: number
-    sequence: number
-    octets: Uint8Array
-    ndjson: string
-  }): void {
-    writeDurably(this.#path(epoch, 'batches', sequence, 'batch'), octets)
-    writeDurably(this.#path(epoch, 'readings', sequence, 'ndjson'), Buffer.from(ndjson))
-    this.#stream(epoch).add(sequence)
+  /** Durable when it returns; then whoever follows is told. */
+  put(batch: KeptBatch): void {
+    const { epoch, sequence, octets } = batch
+    writeDurably(join(this.#folder, batchPath('batches', epoch, sequence)), octets)
+    streamOf(this.#kept, epoch).add(sequence)
+    streamOf(this.#received, epoch).add(sequence)
+    for (const listener of this.#listeners) listener(batch)
+  }
+
+  /** @param listener must not throw: the batch is kept */
+  onKept(listener: (batch: KeptBatch) => void): void {
+    this.#listeners.push(listener)
   }
 
   /** The sealed octets of a batch that has come; undefined where somebody has taken the file away since. */
   batch(epoch: number, sequence: number): Buffer | undefined {
     try {
-      return readFileSync(this.#path(epoch, 'batches', sequence, 'batch'))
+      return readFileSync(join(this.#folder, batchPath('batches', epoch, sequence)))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
@@ -84,26 +96,21 @@ export class BatchStore {
     )
   }
 
-  #stream(epoch: number): Received {
-    const known = this.#received.get(epoch) ?? new Received()
-    this.#received.set(epoch, known)
-    return known
-  }
-
-  #path(epoch: number, kind: 'batches' | 'readings', sequence: number, ending: string): string {
-    const name = String(sequence).padStart(12, '0')
-    return join(this.#folder, String(epoch).padStart(10, '0'), kind, name.slice(0, 9), `${name}.${ending}`)
-  }
-
-  #scan(epoch: string): void {
-    const received = this.#stream(Number(epoch))
-    const folder = join(this.#folder, epoch, 'readings')
+  #scan(epoch: number, kind: FileKind, into: readonly Received[]): void {
+    const folder = join(this.#folder, epochFolder(epoch), kind)
     for (const thousand of directories(folder)) {
       for (const name of readdirSync(join(folder, thousand))) {
-        if (/^\d{12,16}\.ndjson$/.test(name)) received.add(Number.parseInt(name, 10))
+        const sequence = sequenceOf(kind, name)
+        if (sequence !== undefined) for (const one of into) one.add(sequence)
       }
     }
   }
+}
+
+function streamOf(streams: Map<number, Received>, epoch: number): Received {
+  const known = streams.get(epoch) ?? new Received()
+  streams.set(epoch, known)
+  return known
 }
 
 /** Objects in quarantine, the most: the oldest name makes room. */

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { ConfigError } from '#gateway/errors.ts'
 import { parseMdmConfig } from '#mdm/config.ts'
 import { startMdm } from '#mdm/main.ts'
+import { type SinkConfig, sinkOf } from '#mdm/sinks/config.ts'
 import { throwawayPki } from '#test/support/pki.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
@@ -41,6 +42,7 @@ describe('the configuration of a receiver', () => {
         { id: 15, file: '/etc/new.key' },
       ],
       receiveBufferOctets: 4_194_304,
+      sinks: [{ kind: 'ndjson', name: 'ndjson', folder: '/srv/mdm/data' }],
     })
   })
 
@@ -73,5 +75,64 @@ describe('the configuration of a receiver', () => {
     expect((fault as ConfigError).faults).toEqual([expect.stringContaining('linkKeys')])
     expect((fault as ConfigError).message).not.toContain(text)
     pki.close()
+  })
+})
+
+describe('its sinks', () => {
+  const sinks = (list: unknown): unknown => parseMdmConfig(JSON.stringify({ ...good, sinks: list }), '/srv/mdm').sinks
+
+  const database = { kind: 'postgres', host: '/run/postgresql', database: 'mdm', user: 'ami' }
+
+  test('may be a database, over TLS where it is elsewhere', () => {
+    const here = { ...database, name: 'postgres', port: 5_432, statementTimeoutSeconds: 60 }
+    expect(sinks([database])).toEqual([{ ...here, passwordFile: undefined, tls: undefined }])
+    const elsewhere = { ...database, host: 'db.example', passwordFile: 'pw', tls: { caFile: 'ca.pem' } }
+    expect(sinks([elsewhere])).toEqual([
+      {
+        ...here,
+        host: 'db.example',
+        passwordFile: '/srv/mdm/pw',
+        tls: { caFile: '/srv/mdm/ca.pem', certificateFile: undefined, keyFile: undefined },
+      },
+    ])
+  })
+
+  test('a password that others can read keeps it from starting, and is not told', () => {
+    const passwordFile = join(tempFolder(), 'password')
+    writeFileSync(passwordFile, 'hunter2\n', { mode: 0o640 })
+    const [config] = sinks([{ ...database, passwordFile }]) as SinkConfig[]
+    expect(() => sinkOf(config!)).toThrow(/passwordFile: .* is open to others \(640\)/)
+    expect(() => sinkOf(config!)).not.toThrow(/hunter2/)
+    chmodSync(passwordFile, 0o600)
+    expect(sinkOf(config!).name).toBe('postgres')
+  })
+
+  test('may be none, several of a kind under names of their own, with folders of their own', () => {
+    expect(sinks([])).toEqual([])
+    expect(sinks([{ kind: 'ndjson' }, { kind: 'batches', name: 'archive', folder: '/mnt/a' }])).toEqual([
+      { kind: 'ndjson', name: 'ndjson', folder: '/srv/mdm/data' },
+      { kind: 'batches', name: 'archive', folder: '/mnt/a' },
+    ])
+  })
+
+  test.for([
+    ['of no kind', [{}], 'sinks[0].kind: '],
+    ['of an unknown kind', [{ kind: 'csv' }], 'sinks[0].kind: '],
+    ['a key that its kind has not', [{ kind: 'ndjson', url: 'x' }], 'sinks[0].url: no such key'],
+    ['a name twice', [{ kind: 'ndjson' }, { kind: 'ndjson', folder: 'b' }], 'sinks: a name twice'],
+    ['copies of the batches without a folder', [{ kind: 'batches' }], 'sinks[0].folder: a path'],
+    ['copies of the batches onto themselves', [{ kind: 'batches', folder: 'data' }], 'sinks: batches: they lie in'],
+    ['two writers in one folder', [{ kind: 'ndjson' }, { kind: 'ndjson', name: 'b' }], 'sinks: a kind twice in one'],
+    ['a database elsewhere without TLS', [{ ...database, host: 'db.example' }], 'sinks[0].tls: required'],
+    ['a password in place', [{ ...database, password: 'x' }], 'sinks[0].password: no such key'],
+    [
+      'half a client certificate',
+      [{ ...database, tls: { caFile: 'a', keyFile: 'b' } }],
+      'sinks[0].tls: certificateFile',
+    ],
+    ['not a list', { kind: 'ndjson' }, 'sinks: at most 8 objects'],
+    ['too many', Array.from({ length: 9 }, (_, i) => ({ kind: 'ndjson', name: `n${i}` })), 'sinks: at most 8'],
+  ] as const)('%s: a fault', ([, list, fault]) => {
+    expect(faults({ ...good, sinks: list })).toContainEqual(expect.stringContaining(fault))
   })
 })

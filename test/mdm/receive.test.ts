@@ -1,12 +1,15 @@
 import { createSocket } from 'node:dgram'
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { encodeSealedBatch } from '#gateway/codec/batch.ts'
 import { ConfigError } from '#gateway/errors.ts'
 import { encodeReplayCode } from '#gateway/oneway/replay-code.ts'
 import { openReceiver, type Receiver } from '#mdm/receive.ts'
+import { Dispatcher } from '#mdm/sinks/dispatch.ts'
+import { FileSink } from '#mdm/sinks/files.ts'
+import { BatchStore } from '#mdm/store.ts'
 import { certificatesFromPem } from '#pki/verify.ts'
 import { Chain, type Sealed, sealerOf, seriesOf } from '#test/support/batches.ts'
 import { linkKey, datagramsOf as passOf } from '#test/support/datagrams.ts'
@@ -27,6 +30,7 @@ afterAll(() => pki.close())
 interface Lab {
   data: string
   receiver: Receiver
+  dispatcher: Dispatcher
   send: Send
   restart: () => Promise<Lab>
   roots: Uint8Array[]
@@ -38,14 +42,16 @@ interface Lab {
 async function lab(data = tempFolder()): Promise<Lab> {
   const roots = certificatesFromPem(pki.rootPem)
   const failures: Error[] = []
+  const [store, log] = [new BatchStore(data), pino({ level: 'silent' })]
+  const dispatcher = new Dispatcher({ store, sinks: [new FileSink('ndjson', 'readings', data)], log })
   const receiver = await openReceiver({
     host: '127.0.0.1',
     port: 0,
-    data,
+    store,
     roots,
     keys: [linkKey],
     receiveBufferOctets: 100_000,
-    log: pino({ level: 'silent' }),
+    log,
     onFailure: (error) => failures.push(error),
   })
   const socket = createSocket('udp4')
@@ -55,6 +61,7 @@ async function lab(data = tempFolder()): Promise<Lab> {
     open = false
     socket.close()
     await receiver.close()
+    await dispatcher.close()
   }
   onTestFinished(end)
   const send: Send = async (datagrams, burst = false) => {
@@ -66,12 +73,13 @@ async function lab(data = tempFolder()): Promise<Lab> {
     }
     await poll(() => receiver.status().datagrams >= until)
     await receiver.idle()
+    await dispatcher.idle()
   }
   const restart = async (): Promise<Lab> => {
     await end()
     return lab(data)
   }
-  return { data, receiver, send, restart, roots, failures }
+  return { data, receiver, dispatcher, send, restart, roots, failures }
 }
 type Send = (datagrams: readonly Uint8Array[], burst?: boolean) => Promise<void>
 
@@ -93,6 +101,8 @@ function datagramsOf(
 const stream = (data: string, of = epoch): string => join(data, String(of).padStart(10, '0'))
 const ndjsonFile = (data: string, sequence: number, of = epoch): string =>
   join(stream(data, of), 'readings', '000000000', `${String(sequence).padStart(12, '0')}.ndjson`)
+const batchFile = (data: string, sequence: number): string =>
+  join(stream(data), 'batches', '000000000', `${String(sequence).padStart(12, '0')}.batch`)
 const quarantined = (data: string): string[] => readdirSync(join(data, 'quarantine')).sort()
 
 describe('the receiver', () => {
@@ -289,7 +299,7 @@ describe('the receiver', () => {
     expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [], replay: [] }])
   })
 
-  test('after a restart knows what it has, and a file that a crash left half-written counts for nothing', async () => {
+  test('after a restart knows what it has, and a batch that a crash left half-written counts for nothing', async () => {
     const first = await lab()
     const chain = fresh()
     const [one, two, three] = [
@@ -298,20 +308,41 @@ describe('the receiver', () => {
       await chain.next([seriesOf(3)]),
     ]
     await first.send([one, two].flatMap((some) => datagramsOf(some)))
-    const file = ndjsonFile(first.data, 2)
-    renameSync(file, `${file}.partial`) // a crash before the rename: batch there, readings not
-    writeFileSync(`${file}.partial`, 'half a li')
-    const { receiver, send, data } = await first.restart()
+    const [batch, readings] = [batchFile(first.data, 2), ndjsonFile(first.data, 2)]
+    renameSync(batch, `${batch}.partial`) // a crash before the rename: then there are no readings either
+    rmSync(readings)
+    const { receiver, send } = await first.restart()
     expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [], replay: [] }])
     await send([one, two, three].flatMap((some) => datagramsOf(some)))
     expect(receiver.status()).toMatchObject({
       batches: 2,
       streams: [{ epoch, highest: 3, missing: 0, gaps: [], replay: [] }],
     })
-    expect(readFileSync(file, 'utf8').split('\n')).toHaveLength(4)
-    expect(
-      readdirSync(join(stream(data), 'readings', '000000000')).filter((name) => name.endsWith('.partial')),
-    ).toEqual([])
+    expect(readFileSync(readings, 'utf8').split('\n')).toHaveLength(4)
+    expect(readdirSync(dirname(batch)).filter((name) => name.endsWith('.partial'))).toEqual([])
+  })
+
+  test('after a restart writes the readings of a batch that a crash kept it from, and needs no repeat', async () => {
+    const first = await lab()
+    await first.send(datagramsOf(await fresh().next([seriesOf(1)])))
+    const file = ndjsonFile(first.data, 1)
+    const lines = readFileSync(file, 'utf8')
+    rmSync(file)
+    writeFileSync(`${file}.partial`, 'half a li')
+    const { receiver, dispatcher } = await first.restart()
+    expect(receiver.status().streams).toMatchObject([{ epoch, highest: 1, missing: 0 }])
+    await dispatcher.idle()
+    expect(readFileSync(file, 'utf8')).toBe(lines)
+    expect(readdirSync(dirname(file))).toEqual(['000000000001.ndjson'])
+  })
+
+  test('after a restart has received what lies there as readings only', async () => {
+    const first = await lab()
+    await first.send(datagramsOf(await fresh().next([seriesOf(1)])))
+    rmSync(join(stream(first.data), 'batches'), { recursive: true })
+    const { receiver, dispatcher } = await first.restart()
+    expect(receiver.status()).toMatchObject({ streams: [{ epoch, highest: 1 }] })
+    expect(dispatcher.status()).toMatchObject([{ behind: 0, skipped: 0 }])
   })
 
   test('goes on where somebody has taken a sealed batch away', async () => {
@@ -358,7 +389,7 @@ describe('the receiver', () => {
     const log = pino({ level: 'silent' })
     const options = {
       host: '127.0.0.1',
-      data: tempFolder(),
+      store: new BatchStore(tempFolder()),
       roots: [],
       keys: [],
       receiveBufferOctets: 65_536,

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { globSync } from 'node:fs'
 
 /** A program of somebody else's that judges ours: the tests that need it say in their names when it is missing. */
 export interface Judge {
@@ -20,9 +21,13 @@ function judged(program: string, here: boolean): Judge {
   return { here, note: here ? '' : ` (skipped: ${program} is not installed)` }
 }
 
-export const judge: { openssl: Judge; mosquitto: Judge; tshark: Judge; zfec: Judge } = {
+/** Where Debian keeps the server's programs: the newest version's. */
+export const postgresPrograms: string | undefined = globSync('/usr/lib/postgresql/*/bin').sort().at(-1)
+
+export const judge: { openssl: Judge; mosquitto: Judge; tshark: Judge; zfec: Judge; postgres: Judge } = {
   openssl: seek('openssl', 'version'),
   mosquitto: seek('mosquitto_pub', '--help'),
   tshark: seek('tshark', '--version'),
   zfec: seekModule('zfec'),
+  postgres: judged('postgresql', postgresPrograms !== undefined),
 }
