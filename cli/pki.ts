@@ -24,6 +24,7 @@ const help = `usage: ami pki init    --dir DIR --passphrase-file FILE [--organis
        ami pki manufacturers --dir DIR [--remove FINGERPRINT] [FILE]
        ami pki audit   verify, show, prove, checkpoint: see 'ami pki audit --help'
        ami pki ocsp    answers which certificates are revoked: see 'ami pki ocsp --help'
+       ami pki ceremony makes a PKI as two people approved it: see 'ami pki ceremony --help'
        ami pki inventory, est, enrol, renew: zero-touch enrolment of devices: each has its own --help
 
 init     makes a root (10 years), the CAs ${issuingNames.join(', ')} (5 years) and their CRLs in DIR;
@@ -73,6 +74,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
 const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = {
   audit: () => import('./pki/audit.ts'),
   ocsp: () => import('./pki/ocsp.ts'),
+  ceremony: () => import('./pki/ceremony.ts'),
   inventory: () => import('./pki/inventory.ts'),
   est: () => import('./pki/est.ts'),
   enrol: async () => ({ command: (await import('./pki/enrol.ts')).enrol }),

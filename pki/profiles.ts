@@ -10,6 +10,7 @@ export type ProfileName =
   | 'operator'
   | 'researcher'
   | 'ocsp'
+  | 'ceremony'
 
 /** The root that goes offline, and the four CAs below it, each for one class of certificates. */
 export type AuthorityName = 'root' | 'device' | 'infrastructure' | 'signing' | 'people'
@@ -134,6 +135,16 @@ export const profiles: Readonly<Record<ProfileName, LeafProfile>> = {
     policies: [policy.ocsp],
     issuers: ['device', 'infrastructure', 'signing', 'people'],
     revocation: 'nocheck',
+  },
+  /** Signs the transcript of one ceremony, once; its key is never written down. */
+  ceremony: {
+    ...leaf,
+    days: 1,
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: [keyPurpose.emailProtection], // what stock `openssl cms -verify` asks for
+    names: { uri: 'urn:ami:ceremony:' },
+    policies: [policy.ceremony],
+    issuers: ['signing'],
   },
 }
 

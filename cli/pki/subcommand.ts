@@ -70,7 +70,7 @@ export async function runSubcommand(name: string, subcommand: Subcommand, args: 
 }
 
 /** A refused request is an answer; a store out of order is the operator's fault; anything else is ours. */
-function refusal(cause: unknown): Answer {
+export function refusal(cause: unknown): Answer {
   if (!(cause instanceof PkiError)) throw cause
   const { code, message } = cause
   if (/^(STORE|ROOT|JOURNAL|PEM|KEYSTORE)_/.test(code)) throw new ConfigError([`${code}: ${message}`])

@@ -53,22 +53,29 @@ export interface CrlParts {
   entries: readonly Uint8Array[]
 }
 
+/** @param least the number that it has at the least; milliseconds since 1970 where those are more @returns DER */
+export function signCrl(
+  name: AuthorityName,
+  { authority, at, entries }: CrlParts,
+  least: bigint = 0n,
+): Promise<Uint8Array> {
+  const clock = BigInt(Math.floor(at * 1_000))
+  const template = {
+    issuer: authority.certificate,
+    number: clock > least ? clock : least,
+    thisUpdate: at - backdateSeconds,
+    nextUpdate: at + crlSeconds(name),
+    entries,
+  }
+  return issueCrl(template, authority.sign)
+}
+
 /** The number grows from CRL to CRL: milliseconds since 1970, or one more than the CRL that is replaced. */
-export async function writeCrl(dir: string, name: AuthorityName, { authority, at, entries }: CrlParts): Promise<void> {
+export async function writeCrl(dir: string, name: AuthorityName, parts: CrlParts): Promise<void> {
   const path = join(dir, crlFileOf(name))
   const [previous] = parseCrls(await readText(path).catch(() => ''))
-  const [least, clock] = [previous === undefined ? 0n : crlNumber(previous) + 1n, BigInt(Math.floor(at * 1_000))]
-  const der = await issueCrl(
-    {
-      issuer: authority.certificate,
-      number: clock > least ? clock : least,
-      thisUpdate: at - backdateSeconds,
-      nextUpdate: at + crlSeconds(name),
-      entries,
-    },
-    authority.sign,
-  )
-  await writeDurably(path, toPem('X509 CRL', der))
+  const least = previous === undefined ? 0n : crlNumber(previous) + 1n
+  await writeDurably(path, toPem('X509 CRL', await signCrl(name, parts, least)))
 }
 
 /** Node and OpenSSL want the CRLs of all levels in one file. */

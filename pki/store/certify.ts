@@ -165,7 +165,9 @@ function newKey(algorithm: KeyAlgorithm): { publicKey: Uint8Array; privateKeyPem
 
 function issuerFor({ profile, issuer }: IssueRequest, { issuers }: LeafProfile): IssuingName {
   const [usual] = issuers
-  if (usual === undefined) throw new PkiError('REQUEST_PROFILE', `a ${profile} certificate is not this PKI's to issue`)
+  // a ceremony's certificate signs one transcript, and is made where that is
+  if (usual === undefined || profile === 'ceremony')
+    throw new PkiError('REQUEST_PROFILE', `a ${profile} certificate is not this PKI's to issue`)
   if (issuer === undefined) return usual
   if (!issuers.includes(issuer)) throw new PkiError('REQUEST_PROFILE', `the ${issuer} CA issues no ${profile}`)
   return issuer
