@@ -2,6 +2,7 @@ import { profileSets } from '#pki/key-algorithm.ts'
 import { issuingNames, profiles } from '#pki/profiles.ts'
 import { revocationReasons } from '#pki/revoke.ts'
 import { type Command, UsageError } from './command.ts'
+import { backup, restore } from './pki/backup.ts'
 import { init } from './pki/init.ts'
 import { issue } from './pki/issue.ts'
 import { lint } from './pki/lint.ts'
@@ -17,6 +18,9 @@ const help = `usage: ami pki init    --dir DIR --passphrase-file FILE [--organis
                        [--days N] [--issuer CA] (--out-key FILE | --csr FILE) [--out FILE]
        ami pki revoke  --dir DIR --passphrase-file FILE [--reason WORD] (SERIAL | --id ID [--profile NAME])
        ami pki crl     --dir DIR --passphrase-file FILE [--root]
+       ami pki backup  --dir DIR --passphrase-file FILE [--backup-passphrase-file FILE] --out FILE
+       ami pki restore --dir DIR --passphrase-file FILE [--backup-passphrase-file FILE] --from FILE [--seen NOTE]...
+                       [--accept-older]
        ami pki list    --dir DIR
        ami pki show    --dir DIR SERIAL
        ami pki lint    --profile NAME [--issuer FILE] [--profile-set NAME] CERTIFICATE
@@ -34,6 +38,8 @@ issue    a certificate for a ${Object.keys(profiles).join(', ')};
 revoke   journals it and writes DIR/crl/crl.pem anew; a CA's own serial needs the root's key; with --id all that a
          concentrator, or what --profile says, has, renewed or not
 crl      writes fresh CRLs of the CAs, which live 7 days; with --root also the root's, which lives 365
+backup   all of DIR but keys on tokens, in one encrypted file, while others issue and revoke
+restore  DIR, which must be empty or not there, as it was; refuses a backup behind what DIR.seen or --seen know of
 list     everything issued, with what became of it; needs no key
 show     one certificate, as PEM with a line on what became of it
 lint     the rules that a certificate breaks; its issuer is the second one in the file, or --issuer
@@ -50,6 +56,10 @@ manufacturers  takes the CAs in FILE, or removes one, and lists them: trusted fo
   --issuer CA             where several may: ${profiles.ocsp.issuers.join(', ')} for ocsp
   --out-key FILE          the new private key, PKCS#8, readable by its owner only; must not exist yet
   --csr FILE              PKCS#10 request, PEM or DER; only its key is used
+  --store DIR             the same as --dir DIR
+  --backup-passphrase-file FILE  opens the backup (default: the store's)
+  --seen NOTE             a checkpoint of the audit log that was kept elsewhere
+  --accept-older          restores although more is known to have been done since
   --reason WORD           ${Object.keys(revocationReasons).join(', ')}
   --at SECONDS            judge as of then, since 1970 (default now)
   --json                  one JSON object on standard output
@@ -63,6 +73,8 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   issue,
   revoke,
   crl,
+  backup,
+  restore,
   list,
   show,
   lint,

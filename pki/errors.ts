@@ -34,6 +34,7 @@ export type PkiFault =
   | 'STORE_KEY'
   | 'STORE_PASSPHRASE'
   | 'STORE_CONFIG'
+  | 'STORE_BUSY'
   | 'ROOT_OFFLINE'
   | 'KEYSTORE_MISSING'
   | 'KEYSTORE_PIN'

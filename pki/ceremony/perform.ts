@@ -15,6 +15,7 @@ import { makePrivate, readText, syncDirectory, writeDurably, writeOctetsDurably 
 import { certifyAll } from '../store/hierarchy.ts'
 import { configOf, type InitOptions, type Made, makePki, refuseUsed, removeKeys } from '../store/init.ts'
 import { readPassphrase } from '../store/keys.ts'
+import { lockFile } from '../store/lock.ts'
 import { approvalFaults, type Proposal } from './approval.ts'
 import { type CeremonyConfig, sha256 } from './config.ts'
 import { type Transcript, transcribe } from './transcript.ts'
@@ -28,9 +29,6 @@ export const ceremonyFiles = {
   /** DER, detached */
   signature: 'ceremony/transcript.cms',
 } as const
-
-/** While a ceremony is held, `lock` in the draft says so. */
-const lockFile = 'lock'
 
 export interface Ceremony {
   proposal: Proposal
@@ -105,7 +103,7 @@ async function alone(options: InitOptions, make: (draft: string) => Promise<void
     throw running(draft, cause)
   } finally {
     await lock.close()
-    for (const name of [lockFile, `${lockFile}-journal`]) await rm(join(options.dir, name), { force: true })
+    await rm(join(options.dir, `${lockFile}-journal`), { force: true }) // SQLite looks for it under the draft's name
   }
 }
 

@@ -178,6 +178,11 @@ export class Pki {
     await audit.append([{ ...act, actor }])
   }
 
+  /** A signed note over all that the audit log tells of by now. @throws PkiError `AUDIT_BUSY` */
+  checkpoint(): Promise<string> {
+    return this.#opened.audit.checkpoint()
+  }
+
   /** Writes CRLs that lag behind the journal; an issuing CA's also when half its time is over. */
   async mendCrl(): Promise<void> {
     await this.#catchUp()
