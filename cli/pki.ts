@@ -9,6 +9,7 @@ import { lint } from './pki/lint.ts'
 import { list, show } from './pki/list.ts'
 import { manufacturers } from './pki/manufacturers.ts'
 import { crl, revoke } from './pki/revoke.ts'
+import { rotate } from './pki/rotate.ts'
 import { runSubcommand, type Subcommand } from './pki/subcommand.ts'
 import { verify } from './pki/verify.ts'
 
@@ -21,6 +22,7 @@ const help = `usage: ami pki init    --dir DIR --passphrase-file FILE [--organis
        ami pki backup  --dir DIR --passphrase-file FILE [--backup-passphrase-file FILE] --out FILE
        ami pki restore --dir DIR --passphrase-file FILE [--backup-passphrase-file FILE] --from FILE [--seen NOTE]...
                        [--accept-older]
+       ami pki rotate  --dir DIR --passphrase-file FILE --ca NAME
        ami pki list    --dir DIR
        ami pki show    --dir DIR SERIAL
        ami pki lint    --profile NAME [--issuer FILE] [--profile-set NAME] CERTIFICATE
@@ -40,6 +42,7 @@ revoke   journals it and writes DIR/crl/crl.pem anew; a CA's own serial needs th
 crl      writes fresh CRLs of the CAs, which live 7 days; with --root also the root's, which lives 365
 backup   all of DIR but keys on tokens, in one encrypted file, while others issue and revoke
 restore  DIR, which must be empty or not there, as it was; refuses a backup behind what DIR.seen or --seen know of
+rotate   a new key and certificate for one CA, made by the root's key; the old stays trusted to its end, with a CRL of its own
 list     everything issued, with what became of it; needs no key
 show     one certificate, as PEM with a line on what became of it
 lint     the rules that a certificate breaks; its issuer is the second one in the file, or --issuer
@@ -53,7 +56,8 @@ manufacturers  takes the CAs in FILE, or removes one, and lists them: trusted fo
   --zone, --range         what a gateway may be called, with all below it; default: names and addresses kept private;
                           --range any: no constraint on addresses, which strongSwan's EST client cannot read
   --crl-url, --ocsp-url   written into certificates: the CRL shards of a CA stand below URL/CA/
-  --issuer CA             where several may: ${profiles.ocsp.issuers.join(', ')} for ocsp
+  --issuer CA             where several may: ${profiles.ocsp.issuers.join(', ')} for ocsp; of a rotated CA
+                          CA-NUMBER, such as device-1, for the key that a responder answers for
   --out-key FILE          the new private key, PKCS#8, readable by its owner only; must not exist yet
   --csr FILE              PKCS#10 request, PEM or DER; only its key is used
   --store DIR             the same as --dir DIR
@@ -75,6 +79,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   crl,
   backup,
   restore,
+  rotate,
   list,
   show,
   lint,

@@ -65,6 +65,8 @@ export type PkiFault =
   | 'BACKUP_CHANGED'
   | 'BACKUP_OLDER'
   | 'BACKUP_LIMIT'
+  // rotation
+  | 'ROTATION_LIMIT'
   // OCSP
   | 'OCSP_MALFORMED'
   | 'OCSP_EXTENSION'

@@ -41,7 +41,7 @@ export async function openPki({ passphraseFile, keyStore, ...options }: OpenOpti
   const authorities = await Authorities.read(dir, { config, places })
   const { now = systemClock, actor = 'local' } = options
   try {
-    await authorities.open('device')
+    await authorities.open(authorities.current('device'))
     const key = await (await places.at(config.keys.device)).open(auditKeyName)
     const audit = await openAudit({ dir, config, key, now })
     const journal = await Journal.open(join(dir, files.journal)).catch(async (cause) => {

@@ -9,6 +9,7 @@ const options = {
   dir: { type: 'string' },
   store: { type: 'string' },
   from: { type: 'string' },
+  ca: { type: 'string' },
   'backup-passphrase-file': { type: 'string' },
   seen: { type: 'string', multiple: true },
   'accept-older': { type: 'boolean', default: false },

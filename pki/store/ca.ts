@@ -4,7 +4,7 @@ import { parseCrls } from '../crl.ts'
 import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
 import { toPem } from '../pem.ts'
-import { type AuthorityName, authorityNames, type IssuingName, issuingNames, type ProfileName } from '../profiles.ts'
+import type { AuthorityName, Generation, IssuingName, ProfileName } from '../profiles.ts'
 import { idPattern } from '../purpose.ts'
 import { encodeRevocation, type RevocationReason } from '../revoke.ts'
 import { equalOctets } from '../signature.ts'
@@ -15,7 +15,9 @@ import { type Certified, Certifier, type IssuedCertificate, type IssueRequest } 
 import type { StoreConfig } from './config.ts'
 import { readText } from './files.ts'
 import type { Journal } from './journal.ts'
+import { changingKeys } from './lock.ts'
 import { type Listed, Register } from './register.ts'
+import { certifyNext, settleRotations } from './rotate.ts'
 
 export type { IssuedCertificate, IssueRequest } from './certify.ts'
 
@@ -52,18 +54,30 @@ export class Pki {
     this.#certifier = new Certifier({ ...opened, register: this.#register })
   }
 
-  /** PEM of one CA's certificate. */
+  /** PEM of the certificate that a CA issues under. */
   certificatePem(name: AuthorityName): string {
-    return toPem('CERTIFICATE', this.#opened.authorities.certificate(name).der)
+    const { authorities } = this.#opened
+    return toPem('CERTIFICATE', authorities.certificate(authorities.current(name)).der)
   }
 
-  /** File of what a listener for one class trusts: that class's CA, then the root. */
+  /** DER of every certificate that a CA has or had, oldest first. */
+  certificates(name: AuthorityName): Uint8Array[] {
+    const { authorities } = this.#opened
+    return authorities.all(name).map((generation) => authorities.certificate(generation).der)
+  }
+
+  /** Every key of every CA whose certificate has not ended: each has a CRL of its own. */
+  generations(): Generation[] {
+    return this.#opened.authorities.live(this.#opened.now())
+  }
+
+  /** File of what a listener for one class trusts: that class's CA, its older keys, then the root. */
   trustFile(name: IssuingName): string {
     return join(this.#opened.dir, trustFileOf(name))
   }
 
   /** A CA with its key in use. @throws PkiError `ROOT_OFFLINE`, `STORE_KEY`, and what its keystore throws */
-  authority(name: AuthorityName): Promise<Authority> {
+  authority(name: Generation): Promise<Authority> {
     return this.#opened.authorities.open(name)
   }
 
@@ -146,8 +160,31 @@ export class Pki {
   }
 
   /** Writes a fresh CRL of a CA; of the root while its key is here. @throws PkiError `ROOT_OFFLINE` */
-  async refreshCrl(name: AuthorityName): Promise<void> {
+  async refreshCrl(name: Generation): Promise<void> {
     await this.#publish(name, await this.authority(name))
+  }
+
+  /**
+   * Gives a CA a new key under the root, with which it issues from now on; the old one stays trusted to its end, and keeps
+   * its CRL. Killed in between, it either did not happen or is completed by whoever opens the store next.
+   * @returns the new key's name, `device-2` for instance
+   * @throws PkiError `ROOT_OFFLINE`, `ROTATION_LIMIT`, `STORE_BUSY`, `LINT`, and what a keystore throws
+   */
+  rotate(name: IssuingName): Promise<Generation> {
+    const { dir, journal, audit, actor, authorities } = this.#opened
+    return changingKeys(dir, async () => {
+      await this.#catchUp()
+      const entry = await certifyNext(this.#opened, name)
+      await journal.append([entry])
+      await audit.append([
+        { kind: 'key-made', actor, subject: entry.id },
+        issuedAct(actor, entry),
+        { kind: 'rotate', actor, subject: entry.id },
+      ])
+      await this.#catchUp()
+      await audit.append([{ kind: 'crl-signed', actor, subject: entry.id }])
+      return authorities.current(name)
+    })
   }
 
   /** All that was ever issued, oldest first, the CAs included. */
@@ -186,7 +223,7 @@ export class Pki {
   /** Writes CRLs that lag behind the journal; an issuing CA's also when half its time is over. */
   async mendCrl(): Promise<void> {
     await this.#catchUp()
-    for (const name of authorityNames) {
+    for (const name of this.generations()) {
       const [crl] = parseCrls(await readText(join(this.#opened.dir, crlFileOf(name))).catch(() => ''))
       const lags = this.#register.revokedBy(name).some(({ serial }) => crl?.serials.has(serial) !== true)
       const due = (crl?.nextUpdate ?? 0) - crlSeconds(name) / 2 < this.#opened.now()
@@ -198,9 +235,10 @@ export class Pki {
   async #mendBundle(): Promise<void> {
     const bundled = parseCrls(await readText(this.crlFile).catch(() => ''))
     const held = (der: Uint8Array): boolean => bundled.some((one) => equalOctets(one.der, der))
-    for (const name of issuingNames) {
+    for (const name of this.generations()) {
+      if (name === 'root') continue
       const single = parseCrls(await readText(join(this.#opened.dir, crlFileOf(name))))
-      if (!single.every(({ der }) => held(der))) return bundleCrls(this.#opened.dir)
+      if (!single.every(({ der }) => held(der))) return bundleCrls(this.#opened.dir, this.generations())
     }
   }
 
@@ -211,26 +249,30 @@ export class Pki {
   }
 
   /** One at a time, so that no older list replaces a newer one. */
-  #publish(name: AuthorityName, authority: Authority): Promise<void> {
+  #publish(name: Generation, authority: Authority): Promise<void> {
     const turn = this.#publishing.then(() => this.#publishNow(name, authority))
     this.#publishing = turn.catch(() => undefined) // its caller is told
     return turn
   }
 
   /** Repeats while another process revokes meanwhile, so that the last CRL written knows of every revocation. */
-  async #publishNow(name: AuthorityName, authority: Authority): Promise<void> {
+  async #publishNow(name: Generation, authority: Authority): Promise<void> {
     const { dir, now, journal, audit, actor } = this.#opened
     do {
       await this.#catchUp()
       const entries = this.#register.revokedBy(name).map(encodeRevocation)
       await writeCrl(dir, name, { authority, at: now(), entries })
       await audit.append([{ kind: 'crl-signed', actor, subject: name }])
-      await bundleCrls(dir)
+      await bundleCrls(dir, this.generations())
     } while ((await journal.unread()) > 0)
   }
 
   #catchUp(): Promise<void> {
-    const turn = this.#reading.then(async () => this.#register.add(await this.#opened.journal.read()))
+    const turn = this.#reading.then(async () => {
+      const entries = await this.#opened.journal.read()
+      this.#register.add(entries)
+      await settleRotations({ ...this.#opened, register: this.#register }, entries)
+    })
     this.#reading = turn
     return turn
   }

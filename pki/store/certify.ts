@@ -11,6 +11,8 @@ import { toPem } from '../pem.ts'
 import {
   type AuthorityName,
   authorityProfiles,
+  type Generation,
+  generationOf,
   type IssuingName,
   type LeafProfile,
   type ProfileName,
@@ -37,6 +39,8 @@ export interface IssueRequest {
   days?: number
   /** where several CAs issue the profile, another than the first */
   issuer?: IssuingName
+  /** for an OCSP responder: which of the CA's keys it answers for, from 1 on; without: the one that the CA issues with */
+  keyNumber?: number
 }
 
 export interface IssuedCertificate {
@@ -47,7 +51,8 @@ export interface IssuedCertificate {
   privateKeyPem: string | undefined
   /** upper-case hex */
   serial: string
-  issuer: IssuingName
+  /** the CA's key: `device`, or `device-2` after a rotation */
+  issuer: Generation
 }
 
 /** What names a public key in the journal: SHA-256 of its SubjectPublicKeyInfo, hex. */
@@ -59,7 +64,7 @@ export function keyDigest(publicKey: Uint8Array): string {
 export function entryOf(
   { serial, notBefore, notAfter, publicKey }: Certificate,
   der: Uint8Array,
-  named: { at: number; profile: ProfileName | AuthorityName; id: string; issuer: AuthorityName },
+  named: { at: number; profile: ProfileName | AuthorityName; id: string; issuer: Generation },
 ): Issued {
   const { at, ...who } = named
   const certificate = Buffer.from(der).toString('base64')
@@ -90,18 +95,19 @@ export class Certifier {
    * @throws PkiError `REQUEST_…`, `KEY_REUSED`, `KEY_REVOKED`, `LINT`
    */
   async certify(request: IssueRequest, at: number, batch: readonly Certified[]): Promise<Certified> {
-    const { profile: name, id } = request
-    const profile = profiles[name]
-    const issuer = issuerFor(request, profile)
+    const { id } = request
+    const profile = profiles[request.profile]
+    const name = issuerFor(request, profile)
+    const issuer = this.#keyFor(name, request)
     const certificate = this.#authorities.certificate(issuer)
     checkNames(request, profile, certificate)
     const { publicKey, privateKeyPem } = this.#keyOf(request, profile)
-    this.#checkKey(publicKey, { profile: name, id }, batch)
+    this.#checkKey(publicKey, { profile: request.profile, id }, batch)
     const template: Template = {
       profile,
       subject: encodeName({
         organisation: this.#config.organisation,
-        unit: authorityProfiles[issuer].scope!.unit,
+        unit: authorityProfiles[name].scope!.unit,
         common: id,
       }),
       id,
@@ -122,9 +128,19 @@ export class Certifier {
     const certificatePem = toPem('CERTIFICATE', der)
     const chainPem = certificatePem + toPem('CERTIFICATE', certificate.der)
     return {
-      entry: entryOf(draft, der, { at, profile: name, id, issuer }),
+      entry: entryOf(draft, der, { at, profile: request.profile, id, issuer }),
       issued: { certificatePem, chainPem, privateKeyPem, serial: draft.serial, issuer },
     }
+  }
+
+  /** Only a responder is for an older key: what else is issued comes from the newest. */
+  #keyFor(name: IssuingName, { profile, keyNumber }: IssueRequest): Generation {
+    if (keyNumber === undefined) return this.#authorities.current(name)
+    const found = this.#authorities.all(name).find((one) => one === generationOf(name, keyNumber))
+    if (profile !== 'ocsp' || found === undefined) {
+      throw new PkiError('REQUEST_PROFILE', `the ${name} CA issues no ${profile} with a key ${keyNumber}`)
+    }
+    return found
   }
 
   #keyOf({ csr }: IssueRequest, profile: LeafProfile): { publicKey: Uint8Array; privateKeyPem: string | undefined } {
@@ -145,7 +161,7 @@ export class Certifier {
   }
 
   /** The shard is fixed here: it follows from how many its CA issued before. */
-  #publicationOf(issuer: IssuingName, { revocation }: LeafProfile, batch: readonly Certified[]): Publication {
+  #publicationOf(issuer: Generation, { revocation }: LeafProfile, batch: readonly Certified[]): Publication {
     const { crl, ocsp } = this.#config.publication
     if (revocation === 'nocheck') return {}
     const ordinal = (): number =>

@@ -125,7 +125,7 @@ describe('a backup', () => {
   })
 })
 
-describe('restoring', () => {
+describe('restoring', { timeout: 120_000 }, () => {
   test('refuses a folder that holds anything, and another passphrase', async () => {
     const folder = tempFolder()
     const used = join(folder, 'used')

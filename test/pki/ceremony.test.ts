@@ -298,7 +298,7 @@ async function killAt({ folder, config }: Cast, moment: string): Promise<void> {
   await gone
 }
 
-describe('killed during a ceremony', () => {
+describe('killed during a ceremony', { timeout: 120_000 }, () => {
   test.each(moments)('when %s is there: no store or a whole one, and the next goes through', async (moment) => {
     const cast = castCeremony(tempFolder())
     cast.approve()
