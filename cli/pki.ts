@@ -8,6 +8,7 @@ import { issue } from './pki/issue.ts'
 import { lint } from './pki/lint.ts'
 import { list, show } from './pki/list.ts'
 import { manufacturers } from './pki/manufacturers.ts'
+import { metrics } from './pki/metrics.ts'
 import { crl, revoke } from './pki/revoke.ts'
 import { rotate } from './pki/rotate.ts'
 import { runSubcommand, type Subcommand } from './pki/subcommand.ts'
@@ -23,7 +24,8 @@ const help = `usage: ami pki init    --dir DIR --passphrase-file FILE [--organis
        ami pki restore --dir DIR --passphrase-file FILE [--backup-passphrase-file FILE] --from FILE [--seen NOTE]...
                        [--accept-older]
        ami pki rotate  --dir DIR --passphrase-file FILE --ca NAME
-       ami pki list    --dir DIR
+       ami pki list    --dir DIR [--expiring DAYS]
+       ami pki metrics --dir DIR [--expiring DAYS] [--out FILE]
        ami pki show    --dir DIR SERIAL
        ami pki lint    --profile NAME [--issuer FILE] [--profile-set NAME] CERTIFICATE
        ami pki verify  --trust ROOT --crl FILE --purpose NAME [--profile-set NAME] [--at SECONDS] CHAIN
@@ -43,7 +45,10 @@ crl      writes fresh CRLs of the CAs, which live 7 days; with --root also the r
 backup   all of DIR but keys on tokens, in one encrypted file, while others issue and revoke
 restore  DIR, which must be empty or not there, as it was; refuses a backup behind what DIR.seen or --seen know of
 rotate   a new key and certificate for one CA, made by the root's key; the old stays trusted to its end, with a CRL of its own
-list     everything issued, with what became of it; needs no key
+list     everything issued, with what became of it; needs no key; with --expiring what is live, ends within as many days,
+         and has no successor that lasts longer
+metrics  the same counted by profile and state, ages of CRLs and of the audit log's checkpoint, as Prometheus text; --out
+         replaces a file whole, for node_exporter's textfile collector; 30 days unless --expiring says otherwise
 show     one certificate, as PEM with a line on what became of it
 lint     the rules that a certificate breaks; its issuer is the second one in the file, or --issuer
 verify   a chain, leaf first, judged as RFC 5280 asks, by its class and by the CRLs in --crl
@@ -81,6 +86,7 @@ const subcommands: Readonly<Record<string, Subcommand>> = {
   restore,
   rotate,
   list,
+  metrics,
   show,
   lint,
   verify,

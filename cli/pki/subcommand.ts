@@ -10,6 +10,7 @@ const options = {
   store: { type: 'string' },
   from: { type: 'string' },
   ca: { type: 'string' },
+  expiring: { type: 'string' },
   'backup-passphrase-file': { type: 'string' },
   seen: { type: 'string', multiple: true },
   'accept-older': { type: 'boolean', default: false },

@@ -4,14 +4,14 @@ import { dirname } from 'node:path'
 import { PkiError } from '../errors.ts'
 
 /** Replaces a file so that a crash leaves the old one or the new one, whole: temporary file, fsync, rename, fsync. */
-export function writeDurably(path: string, text: string): Promise<void> {
-  return writeOctetsDurably(path, Buffer.from(text))
+export function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
+  return writeOctetsDurably(path, Buffer.from(text), mode)
 }
 
 /** As `writeDurably`. */
-export async function writeOctetsDurably(path: string, octets: Uint8Array): Promise<void> {
+export async function writeOctetsDurably(path: string, octets: Uint8Array, mode = 0o600): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`
-  const file = await open(temporary, 'wx', 0o600)
+  const file = await open(temporary, 'wx', mode)
   try {
     await file.writeFile(octets)
     await file.sync()
