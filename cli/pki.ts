@@ -105,7 +105,7 @@ const commands: Readonly<Record<string, () => Promise<{ command: Command }>>> = 
 }
 
 export const command: Command = {
-  summary: 'certificates and who gets them: init, issue, revoke, enrol, ocsp, audit and more',
+  summary: 'certificates and who gets them: init, ceremony, issue, revoke, rotate, backup, enrol, audit and more',
   help,
   helpFor,
   run,
