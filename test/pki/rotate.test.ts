@@ -2,8 +2,10 @@ import { spawn, spawnSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate as soon } from 'node:timers/promises'
+import { createServer } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { mainFile } from '#cli/demo/layout.ts'
 import { chainRevocationFault } from '#gateway/session/trust.ts'
@@ -144,6 +146,34 @@ describe('a CA that was given a new key', () => {
       expect(chainRevocationFault(leaf, authorities, () => undefined)).toBeUndefined()
       expect(authorities.filter((one) => leaf.checkIssued(one) && leaf.verify(one.publicKey))).toHaveLength(1)
     }
+  })
+
+  test.runIf(hasOpenssl)(`lets devices of either key into a TLS listener${opensslNote}`, async () => {
+    const own = await throwawayPki()
+    onTestFinished(() => own.close())
+    const devices = [await own.issue('concentrator', 'a')]
+    await own.pki.rotate('device')
+    devices.push(await own.issue('concentrator', 'b'))
+    const { chainPem, privateKeyPem } = await own.issue('gateway', 'gw')
+    const crl = readFileSync(own.crlFile, 'utf8').match(/-----BEGIN[\s\S]+?END X509 CRL-----\n/g)! // Node reads one of each text
+    const files = { ca: readFileSync(own.deviceTrustFile), crl }
+    const server = createServer({ cert: chainPem, key: privateKeyPem!, requestCert: true, ...files })
+    const seen: unknown[] = []
+    server.on('secureConnection', (socket) => {
+      seen.push(socket.getPeerX509Certificate()?.subjectAltName)
+      socket.end()
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    onTestFinished(() => void server.close())
+    const { port } = server.address() as AddressInfo
+    for (const { certificateFile, keyFile } of devices) {
+      const identity = ['-cert', certificateFile, '-cert_chain', certificateFile, '-key', keyFile!]
+      const line = ['s_client', '-connect', `127.0.0.1:${port}`, '-CAfile', own.rootFile, '-verify_return_error']
+      const client = spawn('openssl', [...line, ...identity], { stdio: ['pipe', 'ignore', 'ignore'] }) // its input stays open: at its end it would leave
+      onTestFinished(() => void client.kill('SIGKILL'))
+      await once(client, 'close')
+    }
+    expect(seen).toEqual(['URI:urn:ami:concentrator:a', 'URI:urn:ami:concentrator:b'])
   })
 
   test('is seen by a process that had the store open, which issues with the new key at once', async () => {
