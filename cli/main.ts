@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { ConfigError, exitConfig } from '#gateway/errors.ts'
 import { type Command, exitUsage, UsageError } from './command.ts'
+import { version } from './version.ts'
 
 /** Loaded only when asked for: `ami decode` needs no MQTT broker. */
 const commands: Record<string, () => Promise<{ command: Command }>> = {
@@ -13,11 +13,6 @@ const commands: Record<string, () => Promise<{ command: Command }>> = {
   dmz: () => import('./dmz.ts'),
   decode: () => import('./decode.ts'),
   verify: () => import('./verify.ts'),
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 async function overview(): Promise<string> {

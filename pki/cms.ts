@@ -120,13 +120,15 @@ export interface DetachedQuestion {
   at: number
   /** what the verifier knows besides: being named by one of these refuses, whenever it was issued */
   crls?: readonly Crl[]
+  /** what the signer must be; without: a sealer */
+  purpose?: 'sealer' | 'ceremony'
 }
 
 /**
  * Judges a detached signature offline, by the root alone. The chain and the CRLs within are judged at the signing time,
  * so that what was right when signed stays right; a signer found out later is refused through `crls`.
  * Pure, and never throws: any octets get a verdict.
- * @returns the signer's URI `urn:ami:sealer:<id>` and the signing time, seconds since 1970
+ * @returns the signer's URI, `urn:ami:sealer:<id>` or `urn:ami:ceremony:<id>`, and the signing time, seconds since 1970
  * @see RFC 5652, 5.6
  */
 export async function verifyDetached(question: DetachedQuestion): Promise<DetachedVerdict> {
@@ -142,7 +144,8 @@ function refused(code: DetachedFault, detail: string): DetachedVerdict {
   return { ok: false, code, detail }
 }
 
-function judge(cms: Detached, { content, roots, at, crls = [] }: DetachedQuestion): DetachedVerdict {
+function judge(cms: Detached, question: DetachedQuestion): DetachedVerdict {
+  const { content, roots, at, crls = [], purpose = 'sealer' } = question
   const signer = cms.certificates.find((one) => equalOctets(signerIdentifier(one), cms.signerIdentifier))
   if (signer === undefined) return refused('CMS_SIGNER', 'the certificate of the signer is not within')
   if (!equalOctets(cms.messageDigest, digest(content)))
@@ -161,7 +164,7 @@ function judge(cms: Detached, { content, roots, at, crls = [] }: DetachedQuestio
     roots,
     crls: [...cms.crls, ...crls],
     at: cms.signedAt,
-    purpose: 'sealer',
+    purpose,
   })
   return verdict.ok ? { ok: true, signer: verdict.uri!, signedAt: cms.signedAt } : verdict
 }

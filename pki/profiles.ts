@@ -10,6 +10,7 @@ export type ProfileName =
   | 'operator'
   | 'researcher'
   | 'ocsp'
+  | 'ceremony'
 
 /** The root that goes offline, and the four CAs below it, each for one class of certificates. */
 export type AuthorityName = 'root' | 'device' | 'infrastructure' | 'signing' | 'people'
@@ -135,6 +136,16 @@ export const profiles: Readonly<Record<ProfileName, LeafProfile>> = {
     issuers: ['device', 'infrastructure', 'signing', 'people'],
     revocation: 'nocheck',
   },
+  /** Signs the transcript of one ceremony, once; its key is never written down. */
+  ceremony: {
+    ...leaf,
+    days: 1,
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: [keyPurpose.emailProtection], // what stock `openssl cms -verify` asks for
+    names: { uri: 'urn:ami:ceremony:' },
+    policies: [policy.ceremony],
+    issuers: ['signing'],
+  },
 }
 
 export function isProfileName(name: string): name is ProfileName {
@@ -148,6 +159,9 @@ const issuing = {
   pathLength: 0,
   crlDays: 7,
 } as const
+
+/** One key of a CA: its first has the CA's name, a later one a number as well. The root has one. */
+export type Generation = AuthorityName | `${IssuingName}-${number}`
 
 export const issuingNames: readonly IssuingName[] = ['device', 'infrastructure', 'signing', 'people']
 export const authorityNames: readonly AuthorityName[] = ['root', ...issuingNames]
@@ -202,6 +216,24 @@ export const authorityProfiles: Readonly<Record<AuthorityName, AuthorityProfile>
 
 export function isAuthorityName(name: string): name is AuthorityName {
   return Object.hasOwn(authorityProfiles, name)
+}
+
+const laterPattern = /^(device|infrastructure|signing|people)-([2-9]|[1-9]\d{1,2})$/
+
+export function isGeneration(text: string): text is Generation {
+  return isAuthorityName(text) || laterPattern.test(text)
+}
+
+/** Which CA it is a key of, and its number from 1 on. */
+export function generationParts(generation: Generation): { name: AuthorityName; number: number } {
+  const later = laterPattern.exec(generation)
+  if (later === null) return { name: generation as AuthorityName, number: 1 }
+  return { name: later[1] as IssuingName, number: Number(later[2]) }
+}
+
+/** @param number 1 to 999 */
+export function generationOf(name: IssuingName, number: number): Generation {
+  return number === 1 ? name : `${name}-${number}`
 }
 
 /** Seconds that a validity begins before issuance: a concentrator's clock may be that much behind. */

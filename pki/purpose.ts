@@ -13,7 +13,7 @@ export const keyPurpose = {
 /** Certificate policies of this PKI: UUID ebe098c4-f47e-47b8-998a-c36468b7e431. */
 const policyArc = '2.25.313534752036413645113864802283273315377'
 
-export type PolicyName = 'concentrator' | 'gateway' | 'sealer' | 'mdm' | 'operator' | 'researcher' | 'ocsp'
+export type PolicyName = 'concentrator' | 'gateway' | 'sealer' | 'mdm' | 'operator' | 'researcher' | 'ocsp' | 'ceremony'
 
 /**
  * One policy for each role that a certificate can give. A CA names the policies of the roles that it may issue, so that the
@@ -28,6 +28,7 @@ export const policy: Readonly<Record<PolicyName, string>> = {
   operator: `${policyArc}.5`,
   researcher: `${policyArc}.6`,
   ocsp: `${policyArc}.7`,
+  ceremony: `${policyArc}.8`,
 }
 
 /** What follows the URI prefix, and what a profile takes as id: 1 to 64 of `A-Z a-z 0-9 . _ -`. */

@@ -8,9 +8,10 @@ import { files } from './store/authority.ts'
 import { type Opened, Pki } from './store/ca.ts'
 import { parseStoreConfig } from './store/config.ts'
 import { readText } from './store/files.ts'
-import { Journal } from './store/journal.ts'
+import { type Entry, Journal } from './store/journal.ts'
 import { readPassphrase } from './store/keys.ts'
 import { Register } from './store/register.ts'
+import { settleRotations } from './store/rotate.ts'
 
 export type { IssuedCertificate, IssueRequest, Pki } from './store/ca.ts'
 export { type InitOptions, initPki } from './store/init.ts'
@@ -42,7 +43,7 @@ export async function openPki({ passphraseFile, keyStore, ...options }: OpenOpti
   const authorities = await Authorities.read(dir, { config, places })
   const { now = systemClock, actor = 'local' } = options
   try {
-    await authorities.open('device')
+    await authorities.open(authorities.current('device'))
     const key = await (await places.at(config.keys.device)).open(auditKeyName)
     return await opened({ dir, config, authorities, key, actor, now })
   } catch (cause) {
@@ -63,7 +64,8 @@ async function opened({ key, ...parts }: Parts): Promise<Pki> {
   try {
     const audit = await openAudit({ dir, config, key, now, onForeign: (entry) => acts?.hear(entry) })
     closing.push(audit)
-    acts = new Acts({ journal, audit, register, actor })
+    const onRead = (entries: readonly Entry[]): Promise<void> => settleRotations({ ...parts, register }, entries)
+    acts = new Acts({ journal, audit, register, actor, onRead })
     await acts.begin()
     const pki = new Pki({ ...parts, journal, audit, acts, register })
     await pki.mendCrl()

@@ -21,8 +21,12 @@ export const issue: Subcommand = {
   run,
 }
 
-function isIssuingName(name: string): name is IssuingName {
-  return issuingNames.some((one) => one === name)
+/** `device`, or `device-1` for one of its keys. @throws UsageError */
+function issuerOf(text: string): { issuer: IssuingName; keyNumber?: number } {
+  const [, name, number] = /^([a-z]+)(?:-([1-9]\d{0,2}))?$/.exec(text) ?? []
+  const issuer = issuingNames.find((one) => one === name)
+  if (issuer === undefined) throw new UsageError(`--issuer: ${issuingNames.join(', ')}, not '${text}'`)
+  return { issuer, ...(number === undefined ? {} : { keyNumber: Number(number) }) }
 }
 
 async function run(values: Values): Promise<Answer> {
@@ -32,15 +36,12 @@ async function run(values: Values): Promise<Answer> {
     throw new UsageError('pki issue: either --out-key for a new key, or --csr with one that exists')
   }
   const { days, dns = [], ip = [], out, issuer } = values
-  if (issuer !== undefined && !isIssuingName(issuer)) {
-    throw new UsageError(`--issuer: ${issuingNames.join(', ')}, not '${issuer}'`)
-  }
   const request = {
     profile,
     id: needed(values, 'id'),
     ...(profile === 'gateway' || dns.length + ip.length > 0 ? { names: { dns, ip } } : {}),
     ...(days === undefined ? {} : { days: wholeNumber('days', days, [1, profiles[profile].days ?? 1]) }),
-    ...(issuer === undefined ? {} : { issuer }),
+    ...(issuer === undefined ? {} : issuerOf(issuer)),
     ...(values.csr === undefined ? {} : { csr: requestOctets(await readInput(values.csr)) }),
   }
   return opened(values, (pki) =>

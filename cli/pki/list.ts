@@ -1,8 +1,10 @@
+import { standings } from '#pki/expiry.ts'
 import { toPem } from '#pki/pem.ts'
 import { type Listed, readRegister } from '#pki/store.ts'
+import { daysOf } from './metrics.ts'
 import { type Answer, isoTime, needed, type Subcommand, type Values } from './subcommand.ts'
 
-export const list: Subcommand = { takes: ['dir'], positionals: [0, 0], run: runList }
+export const list: Subcommand = { takes: ['dir', 'expiring'], positionals: [0, 0], run: runList }
 export const show: Subcommand = { takes: ['dir'], positionals: [1, 1], run: runShow }
 
 function stateOf({ revoked, notAfter }: Listed, now: number): string {
@@ -15,8 +17,15 @@ function described(listed: Listed): object {
   return { ...fields, state: stateOf(listed, Date.now() / 1_000).split(' ')[0] }
 }
 
+/** With `--expiring`, those alone, the first to end first. */
+function expiring(all: Listed[], values: Values): Listed[] {
+  if (values.expiring === undefined) return all
+  const standing = standings(all, { at: Date.now() / 1_000, days: daysOf(values) })
+  return all.filter((one) => standing(one) === 'expiring').toSorted((one, other) => one.notAfter - other.notAfter)
+}
+
 async function runList(values: Values): Promise<Answer> {
-  const all = (await readRegister(needed(values, 'dir'))).list()
+  const all = expiring((await readRegister(needed(values, 'dir'))).list(), values)
   const lines = all.map((one) => {
     return `${one.serial}  ${one.profile.padEnd(12)}  ${isoTime(one.notAfter)}  ${one.id}  ${stateOf(one, Date.now() / 1_000)}\n`
   })

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { authorityNames, isProfileName, issuingNames, profiles } from '#pki/profiles.ts'
+import { isProfileName, profiles } from '#pki/profiles.ts'
 import { isRevocationReason, type RevocationReason, revocationReasons } from '#pki/revoke.ts'
 import { parseCrls } from '#pki/verify.ts'
 import { UsageError } from '../command.ts'
@@ -41,7 +41,7 @@ async function revokeIdentity(values: Values, id: string, reason: RevocationReas
 
 async function runCrl(values: Values): Promise<Answer> {
   return opened(values, async (pki) => {
-    for (const name of values.root ? authorityNames : issuingNames) await pki.refreshCrl(name)
+    for (const name of pki.generations()) if (values.root || name !== 'root') await pki.refreshCrl(name)
     const crls = parseCrls(await readFile(pki.crlFile, 'utf8')).map(({ thisUpdate, nextUpdate, serials }) => {
       return { thisUpdate, nextUpdate, revoked: serials.size }
     })

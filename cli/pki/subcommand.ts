@@ -7,6 +7,13 @@ import { parse, UsageError } from '../command.ts'
 
 const options = {
   dir: { type: 'string' },
+  store: { type: 'string' },
+  from: { type: 'string' },
+  ca: { type: 'string' },
+  expiring: { type: 'string' },
+  'backup-passphrase-file': { type: 'string' },
+  seen: { type: 'string', multiple: true },
+  'accept-older': { type: 'boolean', default: false },
   'passphrase-file': { type: 'string' },
   organisation: { type: 'string' },
   'profile-set': { type: 'string' },
@@ -56,7 +63,11 @@ export const store = ['dir', 'passphrase-file'] as const
 /** Runs one subcommand by its table. @returns the exit code @throws UsageError, ConfigError */
 export async function runSubcommand(name: string, subcommand: Subcommand, args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args, options)
-  const given = args.flatMap((word) => /^--([a-z-]+)/.exec(word)?.[1] ?? [])
+  if (values.store !== undefined && values.dir !== undefined) throw new UsageError('--dir or --store, which are one')
+  if (values.store !== undefined) values.dir = values.store
+  const given = args
+    .flatMap((word) => /^--([a-z-]+)/.exec(word)?.[1] ?? [])
+    .map((word) => word.replace(/^store$/, 'dir'))
   const odd = given.find((option) => option !== 'json' && !subcommand.takes.some((taken) => taken === option))
   if (odd !== undefined) throw new UsageError(`pki ${name}: takes no --${odd}`)
   const [least, most] = subcommand.positionals
@@ -70,7 +81,7 @@ export async function runSubcommand(name: string, subcommand: Subcommand, args: 
 }
 
 /** A refused request is an answer; a store out of order is the operator's fault; anything else is ours. */
-function refusal(cause: unknown): Answer {
+export function refusal(cause: unknown): Answer {
   if (!(cause instanceof PkiError)) throw cause
   const { code, message } = cause
   if (/^(STORE|ROOT|JOURNAL|PEM|KEYSTORE)_/.test(code)) throw new ConfigError([`${code}: ${message}`])

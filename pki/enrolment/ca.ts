@@ -17,11 +17,8 @@ const concentratorUri = 'urn:ami:concentrator:'
 
 /** The CA of devices as the clerk needs it: chains judged by our own checker, certificates by the store. */
 export class StoreCa implements EnrolmentCa {
-  /** the Device CA alone: the root is `cacerts`' to give */
-  readonly behind: readonly Uint8Array[]
   readonly #pki: Pki
   readonly #now: () => number
-  readonly #device: Certificate
   readonly #root: Uint8Array
   readonly #crls: Watched<Crl[]>
   readonly #manufacturers: Watched<Uint8Array[]>
@@ -30,9 +27,7 @@ export class StoreCa implements EnrolmentCa {
   constructor(pki: Pki, { dir, now }: { dir: string; now: () => number }) {
     this.#pki = pki
     this.#now = now
-    this.#device = certificateIn(pki.certificatePem('device'))
     this.#root = certificateIn(pki.rootPem).der
-    this.behind = [this.#device.der]
     this.#crls = new Watched(pki.crlFile, [], parseCrls)
     const { trustFile } = new ManufacturerStore(dir)
     this.#manufacturers = new Watched(trustFile, [], (pem) => fromPem('CERTIFICATE', pem))
@@ -43,24 +38,30 @@ export class StoreCa implements EnrolmentCa {
     await Promise.all([this.#pki.refresh(), this.#crls.refresh(), this.#manufacturers.refresh()])
   }
 
+  /** The Device CA under the key that issued it, alone: the root is `cacerts`' to give. */
+  behind(certificate: Uint8Array): readonly Uint8Array[] {
+    const { issuer } = parseCertificate(certificate)
+    return this.#pki.certificates('device').filter((der) => equalOctets(parseCertificate(der).subject, issuer))
+  }
+
   /** One that the Device CA is said to have issued is judged as ours, any other as a manufacturer's. */
   identify([leaf, ...others]: readonly Uint8Array[]): Identified {
     if (leaf === undefined || others.length >= intermediatesMax) {
       return refused(`a chain of 1 to ${intermediatesMax} certificates`)
     }
     try {
-      const isOurs = equalOctets(parseCertificate(leaf).issuer, this.#device.subject)
-      return isOurs ? this.#operational(leaf) : this.#factory(leaf, others)
+      const behind = this.behind(leaf)
+      return behind.length > 0 ? this.#operational(leaf, behind) : this.#factory(leaf, others)
     } catch (fault) {
       if (fault instanceof PkiError) return refused(fault.message)
       throw fault
     }
   }
 
-  #operational(leaf: Uint8Array): Identified {
+  #operational(leaf: Uint8Array, intermediates: readonly Uint8Array[]): Identified {
     const verdict = verifyChain({
       leaf,
-      intermediates: this.behind,
+      intermediates,
       roots: [this.#root],
       crls: this.#crls.value,
       at: this.#now(),

@@ -25,7 +25,7 @@ export interface EnrolmentCa {
   issue(requests: readonly { id: string; csr: Uint8Array }[]): Promise<(Uint8Array | PkiError)[]>
   revoke(serial: string, reason: 'superseded' | 'keyCompromise'): Promise<void>
   /** DER of the certificates that stand behind an issued one, its issuer first */
-  readonly behind: readonly Uint8Array[]
+  behind(certificate: Uint8Array): readonly Uint8Array[]
 }
 
 /** What an operator, or the audit log, is told. */
@@ -187,7 +187,7 @@ export class Clerk {
   }
 
   #certificates(certificate: Uint8Array): Answer {
-    return { kind: 'certificates', certificates: [certificate, ...this.#ca.behind] }
+    return { kind: 'certificates', certificates: [certificate, ...this.#ca.behind(certificate)] }
   }
 
   #tell(event: ClerkEvent): void {

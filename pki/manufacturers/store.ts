@@ -6,9 +6,8 @@ import { PkiError } from '../errors.ts'
 import { algorithmOfKey, keyAlgorithms } from '../key-algorithm.ts'
 import { nameOf } from '../names.ts'
 import { fromPem, toPem } from '../pem.ts'
-import { authorityNames } from '../profiles.ts'
 import { equalOctets } from '../signature.ts'
-import { files, readCertificate } from '../store/authority.ts'
+import { files, generationsIn, readCertificate } from '../store/authority.ts'
 import { makePrivate, readText, syncDirectory, writeDurably } from '../store/files.ts'
 
 /** CAs of manufacturers, the most. */
@@ -48,7 +47,7 @@ export class ManufacturerStore {
   async add(pem: string, at: number): Promise<Manufacturer[]> {
     const found = fromPem('CERTIFICATE', pem).map(parseCertificate)
     if (found.length === 0) throw new PkiError('MANUFACTURER_UNFIT', 'no certificate in the file')
-    const own = await Promise.all(authorityNames.map((name) => readCertificate(this.#root, name)))
+    const own = await Promise.all((await generationsIn(this.#root)).map((name) => readCertificate(this.#root, name)))
     for (const one of found) {
       const fault = unfit(one, own, at)
       if (fault !== undefined) throw new PkiError('MANUFACTURER_UNFIT', `serial ${one.serial} ${fault}`)

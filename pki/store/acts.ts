@@ -34,6 +34,7 @@ export class Acts {
   readonly #audit: AuditLog
   readonly #register: Register
   readonly #actor: string
+  readonly #onRead: (entries: readonly Entry[]) => Promise<void>
   readonly #waiting: Waiting[] = []
   #turn: Promise<void> | undefined
   #reading: Promise<void> = Promise.resolve()
@@ -41,11 +42,19 @@ export class Acts {
   #read: Entry[] = []
   #told = new Set<string>()
 
-  constructor(parts: { journal: Journal; audit: AuditLog; register: Register; actor: string }) {
+  constructor(parts: {
+    journal: Journal
+    audit: AuditLog
+    register: Register
+    actor: string
+    /** told of what was journaled, by whomever, when it is in the register */
+    onRead: (entries: readonly Entry[]) => Promise<void>
+  }) {
     this.#journal = parts.journal
     this.#audit = parts.audit
     this.#register = parts.register
     this.#actor = parts.actor
+    this.#onRead = parts.onRead
   }
 
   /** For the log's `onForeign`. */
@@ -73,6 +82,7 @@ export class Acts {
       const entries = await this.#journal.read()
       this.#register.add(entries)
       this.#read = this.#read.length === 0 ? entries : this.#read.concat(entries)
+      await this.#onRead(entries)
     })
     this.#reading = turn
     return turn

@@ -1,21 +1,24 @@
-import type { Certificate } from '../certificate.ts'
+import { type Certificate, parseCertificate } from '../certificate.ts'
 import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
+import { profileSets } from '../key-algorithm.ts'
+import type { SigningKey } from '../keystore/keystore.ts'
 import type { KeyPlaces } from '../keystore/places.ts'
-import { type AuthorityName, authorityNames } from '../profiles.ts'
+import { type AuthorityName, type Generation, generationParts } from '../profiles.ts'
 import { equalOctets } from '../signature.ts'
-import { readCertificate } from './authority.ts'
+import { generationsIn, readCertificate } from './authority.ts'
 import type { StoreConfig } from './config.ts'
 
-/** The CAs of a store: their certificates are read at once, each key is opened when it is first needed. */
+/** The CAs of a store, with every key each has had: certificates are read at once, a key is opened when it is first needed. */
 export class Authorities {
-  readonly #certificates: ReadonlyMap<AuthorityName, Certificate>
+  /** oldest first */
+  readonly #certificates: Map<Generation, Certificate>
   readonly #config: StoreConfig
   readonly #places: KeyPlaces
-  readonly #open = new Map<AuthorityName, Promise<Authority>>()
+  readonly #open = new Map<Generation, Promise<Authority>>()
 
   private constructor(
-    certificates: ReadonlyMap<AuthorityName, Certificate>,
+    certificates: Map<Generation, Certificate>,
     { config, places }: { config: StoreConfig; places: KeyPlaces },
   ) {
     this.#certificates = certificates
@@ -25,19 +28,49 @@ export class Authorities {
 
   /** @throws PkiError `STORE_MISSING` */
   static async read(dir: string, parts: { config: StoreConfig; places: KeyPlaces }): Promise<Authorities> {
-    const read = async (name: AuthorityName): Promise<[AuthorityName, Certificate]> => [
+    const read = async (name: Generation): Promise<[Generation, Certificate]> => [
       name,
       await readCertificate(dir, name),
     ]
-    return new Authorities(new Map(await Promise.all(authorityNames.map(read))), parts)
+    return new Authorities(new Map(await Promise.all((await generationsIn(dir)).map(read))), parts)
   }
 
-  certificate(name: AuthorityName): Certificate {
-    return this.#certificates.get(name)!
+  certificate(generation: Generation): Certificate {
+    return this.#certificates.get(generation)!
+  }
+
+  /** Every key of every CA whose certificate has not ended, oldest first. @param at seconds since 1970 */
+  live(at: number): Generation[] {
+    return [...this.#certificates].filter(([, { notAfter }]) => notAfter >= at).map(([generation]) => generation)
+  }
+
+  /** The key that a CA issues with: its last. */
+  current(name: AuthorityName): Generation {
+    return this.all(name).at(-1)!
+  }
+
+  /** Every key of one CA, oldest first. */
+  all(name: AuthorityName): Generation[] {
+    return [...this.#certificates.keys()].filter((generation) => generationParts(generation).name === name)
+  }
+
+  /** Takes in a key that was certified since. */
+  learn(generation: Generation, der: Uint8Array): void {
+    if (!this.#certificates.has(generation)) this.#certificates.set(generation, parseCertificate(der))
+  }
+
+  /**
+   * Makes the key of a generation that is not certified yet. One that is there was made by somebody who did not come to
+   * certifying it, and is taken away.
+   */
+  async makeKey(generation: Generation): Promise<SigningKey> {
+    const store = await this.#places.at(this.#config.keys[generationParts(generation).name])
+    await store.remove(generation)
+    return store.generate(generation, profileSets[this.#config.profileSet].authority)
   }
 
   /** @throws PkiError `ROOT_OFFLINE`, `STORE_KEY`, and what its keystore throws */
-  open(name: AuthorityName): Promise<Authority> {
+  open(name: Generation): Promise<Authority> {
     if (name === 'root') return this.#opening(name) // rarely needed, and not kept
     const opening = this.#open.get(name) ?? this.#opening(name)
     this.#open.set(name, opening)
@@ -45,8 +78,8 @@ export class Authorities {
     return opening
   }
 
-  async #opening(name: AuthorityName): Promise<Authority> {
-    const store = await this.#places.at(this.#config.keys[name])
+  async #opening(name: Generation): Promise<Authority> {
+    const store = await this.#places.at(this.#config.keys[generationParts(name).name])
     if (name === 'root' && !(await store.has(name))) {
       throw new PkiError('ROOT_OFFLINE', 'the root key is away: this needs the directory root/, or its token')
     }

@@ -1,16 +1,27 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Certificate, parseCertificate } from '../certificate.ts'
 import { crlNumber, parseCrls } from '../crl.ts'
 import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
 import { fromPem, toPem } from '../pem.ts'
-import { type AuthorityName, authorityNames, authorityProfiles, backdateSeconds, daySeconds } from '../profiles.ts'
+import {
+  type AuthorityName,
+  authorityNames,
+  authorityProfiles,
+  backdateSeconds,
+  daySeconds,
+  type Generation,
+  generationParts,
+  isGeneration,
+} from '../profiles.ts'
 import { issueCrl } from '../revoke.ts'
 import { readText, writeDurably } from './files.ts'
 
 /**
  * A directory, for its owner only: `store.json`; `root.pem`, and below each CA's name its certificate and, unless a token
- * has it, its key (`root/` may be taken away); `trust/`, what a listener for one class trusts; `crl/`, one list a CA and
+ * has it, its key (`root/` may be taken away), a later one's below `<name>-<number>`; `trust/`, what a listener for one class trusts; `crl/`, one list a CA and
  * `crl.pem` with all of them, for Node and OpenSSL; `manufacturers/`; `journal.ndjson`.
  */
 export const files = {
@@ -21,11 +32,11 @@ export const files = {
   manufacturers: 'manufacturers',
 } as const
 
-export function crlFileOf(name: AuthorityName): string {
+export function crlFileOf(name: Generation): string {
   return `crl/${name}.pem`
 }
 
-export function certificateFile(name: AuthorityName): string {
+export function certificateFile(name: Generation): string {
   return name === 'root' ? files.rootCertificate : `${name}/certificate.pem`
 }
 
@@ -35,17 +46,17 @@ export function trustFileOf(name: AuthorityName): string {
 }
 
 /** The CRL shards of a CA, for a web server to show under the URL that its certificates name. */
-export function shardFolderOf(name: AuthorityName): string {
+export function shardFolderOf(name: Generation): string {
   return `public/${name}`
 }
 
 /** Seconds that a CRL may be relied on; half-way through, a new one is due. */
-export function crlSeconds(name: AuthorityName): number {
-  return authorityProfiles[name].crlDays * daySeconds
+export function crlSeconds(name: Generation): number {
+  return authorityProfiles[generationParts(name).name].crlDays * daySeconds
 }
 
 /** @throws PkiError `STORE_MISSING` */
-export async function readCertificate(dir: string, name: AuthorityName): Promise<Certificate> {
+export async function readCertificate(dir: string, name: Generation): Promise<Certificate> {
   const file = certificateFile(name)
   const [der] = fromPem('CERTIFICATE', await readText(join(dir, file)))
   if (der === undefined) throw new PkiError('STORE_MISSING', `${file} holds no certificate`)
@@ -59,35 +70,49 @@ export interface CrlParts {
 }
 
 /**
- * A CA's CRL of everything, signed and not yet in its place. The number grows from CRL to CRL: milliseconds since 1970, or one
- * more than the CRL that is replaced.
+ * The CRL of all that one key of a CA issued, signed and not yet in its place.
+ * @param least the number that it has at the least; milliseconds since 1970 where those are more
  * @returns DER
  */
-export async function signCrl(
-  dir: string,
-  name: AuthorityName,
+export function signCrl(
+  name: Generation,
   { authority, at, entries }: CrlParts,
+  least: bigint = 0n,
 ): Promise<Uint8Array> {
-  const [previous] = parseCrls(await readText(join(dir, crlFileOf(name))).catch(() => ''))
-  const [least, clock] = [previous === undefined ? 0n : crlNumber(previous) + 1n, BigInt(Math.floor(at * 1_000))]
-  return issueCrl(
-    {
-      issuer: authority.certificate,
-      number: clock > least ? clock : least,
-      thisUpdate: at - backdateSeconds,
-      nextUpdate: at + crlSeconds(name),
-      entries,
-    },
-    authority.sign,
-  )
+  const clock = BigInt(Math.floor(at * 1_000))
+  const template = {
+    issuer: authority.certificate,
+    number: clock > least ? clock : least,
+    thisUpdate: at - backdateSeconds,
+    nextUpdate: at + crlSeconds(name),
+    entries,
+  }
+  return issueCrl(template, authority.sign)
 }
 
-export function placeCrl(dir: string, name: AuthorityName, der: Uint8Array): Promise<void> {
+/** As `signCrl`; the number grows from the CRL that is replaced. */
+export async function signNextCrl(dir: string, name: Generation, parts: CrlParts): Promise<Uint8Array> {
+  const [previous] = parseCrls(await readText(join(dir, crlFileOf(name))).catch(() => ''))
+  return signCrl(name, parts, previous === undefined ? 0n : crlNumber(previous) + 1n)
+}
+
+export function placeCrl(dir: string, name: Generation, der: Uint8Array): Promise<void> {
   return writeDurably(join(dir, crlFileOf(name)), toPem('X509 CRL', der))
 }
 
+/** Every key that a store's CAs have or had, oldest first: one counts once its certificate is there. */
+export async function generationsIn(dir: string): Promise<Generation[]> {
+  const later = (await readdir(dir)).filter((name): name is Generation => isGeneration(name) && !isFirst(name))
+  const whole = later.filter((generation) => existsSync(join(dir, certificateFile(generation))))
+  return [...authorityNames, ...whole.toSorted((a, b) => generationParts(a).number - generationParts(b).number)]
+}
+
+function isFirst(generation: Generation): boolean {
+  return authorityNames.some((name) => name === generation)
+}
+
 /** Node and OpenSSL want the CRLs of all levels in one file. */
-export async function bundleCrls(dir: string): Promise<void> {
-  const crls = await Promise.all(authorityNames.map((name) => readText(join(dir, crlFileOf(name)))))
+export async function bundleCrls(dir: string, generations: readonly Generation[] = authorityNames): Promise<void> {
+  const crls = await Promise.all(generations.map((name) => readText(join(dir, crlFileOf(name)))))
   await writeDurably(join(dir, files.crls), crls.join(''))
 }

@@ -5,19 +5,30 @@ import { publishShards } from '../crl-shards.ts'
 import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
 import { toPem } from '../pem.ts'
-import { type AuthorityName, authorityNames, type IssuingName, issuingNames, type ProfileName } from '../profiles.ts'
+import type { AuthorityName, Generation, IssuingName, ProfileName } from '../profiles.ts'
 import { idPattern } from '../purpose.ts'
 import { encodeRevocation, type RevocationReason } from '../revoke.ts'
 import { equalOctets } from '../signature.ts'
 import type { Acts } from './acts.ts'
-import { crlAct } from './audited.ts'
+import { crlAct, issuedAct } from './audited.ts'
 import type { Authorities } from './authorities.ts'
-import { bundleCrls, crlFileOf, crlSeconds, files, placeCrl, shardFolderOf, signCrl, trustFileOf } from './authority.ts'
+import {
+  bundleCrls,
+  crlFileOf,
+  crlSeconds,
+  files,
+  placeCrl,
+  shardFolderOf,
+  signNextCrl,
+  trustFileOf,
+} from './authority.ts'
 import { type Certified, Certifier, type IssuedCertificate, type IssueRequest } from './certify.ts'
 import type { StoreConfig } from './config.ts'
 import { readText } from './files.ts'
 import type { Journal } from './journal.ts'
+import { changingKeys } from './lock.ts'
 import type { Listed, Register } from './register.ts'
+import { certifyNext } from './rotate.ts'
 
 export type { IssuedCertificate, IssueRequest } from './certify.ts'
 
@@ -49,7 +60,7 @@ export class Pki {
   readonly #register: Register
   readonly #certifier: Certifier
   /** CAs whose key this process has used, as the audit log was told */
-  readonly #using = new Map<AuthorityName, Promise<void>>()
+  readonly #using = new Map<Generation, Promise<void>>()
   /** shards that this process knows to be in their place */
   readonly #shards = new Set<string>()
   #publishing: Promise<void> = Promise.resolve()
@@ -61,24 +72,41 @@ export class Pki {
     this.#register = opened.register
     const { authorities, config, register } = opened
     this.#certifier = new Certifier({
-      authorities: { certificate: (name) => authorities.certificate(name), open: (name) => this.authority(name) },
+      authorities: {
+        certificate: (name) => authorities.certificate(name),
+        current: (name) => authorities.current(name),
+        all: (name) => authorities.all(name),
+        open: (name) => this.authority(name),
+      },
       config,
       register,
     })
   }
 
-  /** PEM of one CA's certificate. */
+  /** PEM of the certificate that a CA issues under. */
   certificatePem(name: AuthorityName): string {
-    return toPem('CERTIFICATE', this.#opened.authorities.certificate(name).der)
+    const { authorities } = this.#opened
+    return toPem('CERTIFICATE', authorities.certificate(authorities.current(name)).der)
   }
 
-  /** File of what a listener for one class trusts: that class's CA, then the root. */
+  /** DER of every certificate that a CA has or had, oldest first. */
+  certificates(name: AuthorityName): Uint8Array[] {
+    const { authorities } = this.#opened
+    return authorities.all(name).map((generation) => authorities.certificate(generation).der)
+  }
+
+  /** Every key of every CA whose certificate has not ended: each has a CRL of its own. */
+  generations(): Generation[] {
+    return this.#opened.authorities.live(this.#opened.now())
+  }
+
+  /** File of what a listener for one class trusts: that class's CA, its older keys, then the root. */
   trustFile(name: IssuingName): string {
     return join(this.#opened.dir, trustFileOf(name))
   }
 
   /** A CA with its key in use, of which the audit log knows. @throws PkiError `ROOT_OFFLINE`, `STORE_KEY`, and what its keystore throws */
-  async authority(name: AuthorityName): Promise<Authority> {
+  async authority(name: Generation): Promise<Authority> {
     const authority = await this.#opened.authorities.open(name)
     const told = this.#using.get(name) ?? this.record({ kind: 'key-used', subject: name })
     this.#using.set(name, told)
@@ -174,8 +202,34 @@ export class Pki {
   }
 
   /** Writes a fresh CRL of a CA; of the root while its key is here. @throws PkiError `ROOT_OFFLINE` */
-  async refreshCrl(name: AuthorityName): Promise<void> {
+  async refreshCrl(name: Generation): Promise<void> {
     await this.#publish(name, await this.authority(name))
+  }
+
+  /**
+   * Gives a CA a new key under the root, with which it issues from now on; the old one stays trusted to its end, and keeps
+   * its CRL. Killed in between, it either did not happen or is completed by whoever opens the store next.
+   * @returns the new key's name, `device-2` for instance
+   * @throws PkiError `ROOT_OFFLINE`, `ROTATION_LIMIT`, `STORE_BUSY`, `LINT`, and what a keystore throws
+   */
+  rotate(name: IssuingName): Promise<Generation> {
+    const { dir, acts, actor, authorities } = this.#opened
+    return changingKeys(dir, async () => {
+      await acts.catchUp()
+      const entry = await certifyNext(this.#opened, name)
+      const tells: AuditAct[] = [
+        { kind: 'key-used', actor, subject: 'root' },
+        { kind: 'key-made', actor, subject: entry.id },
+        issuedAct(actor, entry),
+        { kind: 'rotate', actor, subject: entry.id },
+      ]
+      await acts.perform({ entries: [entry], tells })
+      await acts.catchUp() // which makes its files
+      const made = authorities.current(name)
+      const [crl] = parseCrls(await readText(join(dir, crlFileOf(made))))
+      if (crl !== undefined) await this.record(crlAct(made, crl.der))
+      return made
+    })
   }
 
   /** All that was ever issued, oldest first, the CAs included. */
@@ -206,10 +260,15 @@ export class Pki {
     return acts.perform({ entries: [], tells: [{ ...act, actor }] })
   }
 
+  /** A signed note over all that the audit log tells of by now. @throws PkiError `AUDIT_BUSY` */
+  checkpoint(): Promise<string> {
+    return this.#opened.audit.checkpoint()
+  }
+
   /** Writes CRLs that lag behind the journal; an issuing CA's also when half its time is over. */
   async mendCrl(): Promise<void> {
     await this.#opened.acts.catchUp()
-    for (const name of authorityNames) {
+    for (const name of this.generations()) {
       const [crl] = parseCrls(await readText(join(this.#opened.dir, crlFileOf(name))).catch(() => ''))
       const lags = this.#register.revokedBy(name).some(({ serial }) => crl?.serials.has(serial) !== true)
       const due = (crl?.nextUpdate ?? 0) - crlSeconds(name) / 2 < this.#opened.now()
@@ -221,9 +280,10 @@ export class Pki {
   async #mendBundle(): Promise<void> {
     const bundled = parseCrls(await readText(this.crlFile).catch(() => ''))
     const held = (der: Uint8Array): boolean => bundled.some((one) => equalOctets(one.der, der))
-    for (const name of issuingNames) {
+    for (const name of this.generations()) {
+      if (name === 'root') continue
       const single = parseCrls(await readText(join(this.#opened.dir, crlFileOf(name))))
-      if (!single.every(({ der }) => held(der))) return bundleCrls(this.#opened.dir)
+      if (!single.every(({ der }) => held(der))) return bundleCrls(this.#opened.dir, this.generations())
     }
   }
 
@@ -234,28 +294,28 @@ export class Pki {
   }
 
   /** One at a time, so that no older list replaces a newer one. */
-  #publish(name: AuthorityName, authority: Authority): Promise<void> {
+  #publish(name: Generation, authority: Authority): Promise<void> {
     const turn = this.#publishing.then(() => this.#publishNow(name, authority))
     this.#publishing = turn.catch(() => undefined) // its caller is told
     return turn
   }
 
   /** Repeats while another process revokes meanwhile, so that the last CRL written knows of every revocation. */
-  async #publishNow(name: AuthorityName, authority: Authority): Promise<void> {
+  async #publishNow(name: Generation, authority: Authority): Promise<void> {
     const { dir, now, journal, acts } = this.#opened
     do {
       await acts.catchUp()
       const entries = this.#register.revokedBy(name).map(encodeRevocation)
-      const der = await signCrl(dir, name, { authority, at: now(), entries })
+      const der = await signNextCrl(dir, name, { authority, at: now(), entries })
       await this.record(crlAct(name, der))
       await placeCrl(dir, name, der)
-      await bundleCrls(dir)
+      await bundleCrls(dir, this.generations())
       await this.#publishShards(name, authority)
     } while ((await journal.unread()) > 0)
   }
 
   /** Those that say something new, or are half-way to their end. */
-  async #publishShards(name: AuthorityName, authority: Authority): Promise<void> {
+  async #publishShards(name: Generation, authority: Authority): Promise<void> {
     const { dir, now, config } = this.#opened
     if (name === 'root' || config.publication.crl === undefined) return
     const place = {

@@ -9,8 +9,9 @@ import { constraintFault, looksLikeHost } from '../name-constraints.ts'
 import { addressOctets, encodeHostNames, encodeName, type HostNames } from '../names.ts'
 import { toPem } from '../pem.ts'
 import {
-  type AuthorityName,
   authorityProfiles,
+  type Generation,
+  generationOf,
   type IssuingName,
   type LeafProfile,
   type ProfileName,
@@ -37,6 +38,8 @@ export interface IssueRequest {
   days?: number
   /** where several CAs issue the profile, another than the first */
   issuer?: IssuingName
+  /** for an OCSP responder: which of the CA's keys it answers for, from 1 on; without: the one that the CA issues with */
+  keyNumber?: number
 }
 
 export interface IssuedCertificate {
@@ -47,7 +50,8 @@ export interface IssuedCertificate {
   privateKeyPem: string | undefined
   /** upper-case hex */
   serial: string
-  issuer: IssuingName
+  /** the CA's key: `device`, or `device-2` after a rotation */
+  issuer: Generation
 }
 
 /** What names a public key in the journal: SHA-256 of its SubjectPublicKeyInfo, hex. */
@@ -72,15 +76,18 @@ export interface Certified {
   issued: IssuedCertificate
 }
 
+/** The CAs, each key of theirs to be opened as its use is to be told. */
+export type CertifyingAuthorities = Pick<Authorities, 'certificate' | 'current' | 'all' | 'open'>
+
 /** Requests in, signed certificates and their journal entries out: nothing is on disk yet. */
 export class Certifier {
-  readonly #authorities: Pick<Authorities, 'certificate' | 'open'>
+  readonly #authorities: CertifyingAuthorities
   readonly #config: StoreConfig
   readonly #register: Register
   readonly #prepare: Prepare = templateWriter()
 
   constructor(parts: {
-    authorities: Pick<Authorities, 'certificate' | 'open'>
+    authorities: CertifyingAuthorities
     config: StoreConfig
     register: Register
   }) {
@@ -94,19 +101,20 @@ export class Certifier {
    * @throws PkiError `REQUEST_…`, `KEY_REUSED`, `KEY_REVOKED`, `LINT`
    */
   async certify(request: IssueRequest, at: number, batch: readonly Certified[]): Promise<Certified> {
-    const { profile: name, id } = request
-    const profile = profiles[name]
-    const issuer = issuerFor(request, profile)
+    const { id } = request
+    const profile = profiles[request.profile]
+    const name = issuerFor(request, profile)
+    const issuer = this.#keyFor(name, request)
     const certificate = this.#authorities.certificate(issuer)
     checkNames(request, profile, certificate)
     const { publicKey, privateKeyPem } = this.#keyOf(request, profile)
-    this.#checkKey(publicKey, { profile: name, id }, batch)
+    this.#checkKey(publicKey, { profile: request.profile, id }, batch)
     const shard = this.#shardOf(issuer, profile, batch)
     const template: Template = {
       profile,
       subject: encodeName({
         organisation: this.#config.organisation,
-        unit: authorityProfiles[issuer].scope!.unit,
+        unit: authorityProfiles[name].scope!.unit,
         common: id,
       }),
       id,
@@ -127,9 +135,25 @@ export class Certifier {
     const certificatePem = toPem('CERTIFICATE', der)
     const chainPem = certificatePem + toPem('CERTIFICATE', certificate.der)
     return {
-      entry: entryOf(draft, der, { at, profile: name, id, issuer, ...(shard === undefined ? {} : { shard }) }),
+      entry: entryOf(draft, der, {
+        at,
+        profile: request.profile,
+        id,
+        issuer,
+        ...(shard === undefined ? {} : { shard }),
+      }),
       issued: { certificatePem, chainPem, privateKeyPem, serial: draft.serial, issuer },
     }
+  }
+
+  /** Only a responder is for an older key: what else is issued comes from the newest. */
+  #keyFor(name: IssuingName, { profile, keyNumber }: IssueRequest): Generation {
+    if (keyNumber === undefined) return this.#authorities.current(name)
+    const found = this.#authorities.all(name).find((one) => one === generationOf(name, keyNumber))
+    if (profile !== 'ocsp' || found === undefined) {
+      throw new PkiError('REQUEST_PROFILE', `the ${name} CA issues no ${profile} with a key ${keyNumber}`)
+    }
+    return found
   }
 
   #keyOf({ csr }: IssueRequest, profile: LeafProfile): { publicKey: Uint8Array; privateKeyPem: string | undefined } {
@@ -154,7 +178,7 @@ export class Certifier {
    * @throws PkiError `KEY_REUSED`, `KEY_REVOKED`, `SHARD_FULL`: certified anew, it names the next one
    */
   recheck(batch: readonly Certified[]): void {
-    const before = new Map<AuthorityName, number>()
+    const before = new Map<Generation, number>()
     for (const { entry } of batch) {
       const fault = this.#register.keyFault(entry.key, entry)
       if (fault !== undefined) throw fault
@@ -167,12 +191,12 @@ export class Certifier {
   }
 
   /** Fixed when it is issued: it follows from how many its CA issued before. */
-  #shardOf(issuer: IssuingName, { revocation }: LeafProfile, batch: readonly Certified[]): number | undefined {
+  #shardOf(issuer: Generation, { revocation }: LeafProfile, batch: readonly Certified[]): number | undefined {
     if (revocation === 'nocheck' || this.#config.publication.crl === undefined) return undefined
     return shardAt(this.#register.issuedBy(issuer) + batch.filter(({ entry }) => entry.issuer === issuer).length)
   }
 
-  #publicationOf(issuer: IssuingName, { revocation }: LeafProfile, shard: number | undefined): Publication {
+  #publicationOf(issuer: Generation, { revocation }: LeafProfile, shard: number | undefined): Publication {
     const { crl, ocsp } = this.#config.publication
     if (revocation === 'nocheck') return {}
     return {
@@ -190,7 +214,9 @@ function newKey(algorithm: KeyAlgorithm): { publicKey: Uint8Array; privateKeyPem
 
 function issuerFor({ profile, issuer }: IssueRequest, { issuers }: LeafProfile): IssuingName {
   const [usual] = issuers
-  if (usual === undefined) throw new PkiError('REQUEST_PROFILE', `a ${profile} certificate is not this PKI's to issue`)
+  // a ceremony's certificate signs one transcript, and is made where that is
+  if (usual === undefined || profile === 'ceremony')
+    throw new PkiError('REQUEST_PROFILE', `a ${profile} certificate is not this PKI's to issue`)
   if (issuer === undefined) return usual
   if (!issuers.includes(issuer)) throw new PkiError('REQUEST_PROFILE', `the ${issuer} CA issues no ${profile}`)
   return issuer

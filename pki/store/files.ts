@@ -4,11 +4,16 @@ import { dirname } from 'node:path'
 import { PkiError } from '../errors.ts'
 
 /** Replaces a file so that a crash leaves the old one or the new one, whole: temporary file, fsync, rename, fsync. */
-export async function writeDurably(path: string, text: string): Promise<void> {
+export function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
+  return writeOctetsDurably(path, Buffer.from(text), mode)
+}
+
+/** As `writeDurably`. */
+export async function writeOctetsDurably(path: string, octets: Uint8Array, mode = 0o600): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`
-  const file = await open(temporary, 'wx', 0o600)
+  const file = await open(temporary, 'wx', mode)
   try {
-    await file.writeFile(text)
+    await file.writeFile(octets)
     await file.sync()
   } finally {
     await file.close()

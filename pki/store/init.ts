@@ -1,22 +1,21 @@
 import { randomBytes } from 'node:crypto'
 import { readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import { type Certificate, parseCertificate } from '../certificate.ts'
+import type { AuditAct } from '../audit/store.ts'
+import type { Certificate } from '../certificate.ts'
 import { PkiError } from '../errors.ts'
-import { constraintsOf, privateZones, type Zones } from '../extensions.ts'
-import { type Authority, issueCertificate } from '../issue.ts'
+import { privateZones, type Zones } from '../extensions.ts'
 import { type ProfileSetName, profileSets } from '../key-algorithm.ts'
 import type { KeyPlace, KeyStore, SigningKey } from '../keystore/keystore.ts'
 import { KeyPlaces } from '../keystore/places.ts'
-import { encodeName } from '../names.ts'
 import { toPem } from '../pem.ts'
-import { type AuthorityName, authorityNames, authorityProfiles, issuingNames } from '../profiles.ts'
-import type { Template } from '../unsigned.ts'
-import { auditKeyName, crlAct, issuedAct, openAudit, writeAuditKey } from './audited.ts'
+import { type AuthorityName, authorityNames } from '../profiles.ts'
+import { type AuditPlace, auditKeyName, crlAct, issuedAct, openAudit, writeAuditKey } from './audited.ts'
 import { bundleCrls, certificateFile, files, placeCrl, signCrl, trustFileOf } from './authority.ts'
 import { entryOf } from './certify.ts'
 import { checkPublication, type PublicationBase, type StoreConfig } from './config.ts'
 import { makePrivate, syncDirectory, writeDurably } from './files.ts'
+import { certifyAll, type NewAuthority } from './hierarchy.ts'
 import { type Issued, Journal } from './journal.ts'
 import { readPassphrase } from './keys.ts'
 
@@ -39,6 +38,24 @@ export interface InitOptions {
   now?: () => number
 }
 
+/** What a ceremony adds to the making of a store. */
+export interface Ceremonial {
+  /** as the audit log names it */
+  actor: string
+  /** the directory that becomes the store's by one rename; it is there already, and empty */
+  draft: string
+  /** writes what else belongs in the draft. @returns what is to be journaled and told beside the CAs */
+  finish(made: Made): Promise<{ entries: Issued[]; acts: Omit<AuditAct, 'actor'>[] }>
+}
+
+/** A store that is all but ready, in its draft's directory. */
+export interface Made {
+  dir: string
+  config: StoreConfig
+  authorities: readonly NewAuthority[]
+  auditKey: SigningKey
+}
+
 /**
  * Makes a root, the four CAs below it and their first CRLs. All or nothing: the directory appears complete by one rename, and
  * keys made on a token for nothing are taken back.
@@ -46,12 +63,18 @@ export interface InitOptions {
  *   `KEYSTORE_…`
  */
 export async function initPki(options: InitOptions): Promise<void> {
+  const draft = `${resolve(options.dir)}.${process.pid}-${Date.now()}.tmp`
+  await makePki(options, { actor: 'init', draft, finish: async () => ({ entries: [], acts: [] }) })
+}
+
+/** As `initPki`, with what a ceremony has to say about it. */
+export async function makePki(options: InitOptions, ceremonial: Ceremonial): Promise<void> {
   const dir = resolve(options.dir)
+  const { draft } = ceremonial
   await refuseUsed(dir)
-  const draft = `${dir}.${process.pid}-${Date.now()}.tmp`
   try {
     for (const part of [...authorityNames, 'crl', 'trust', files.manufacturers]) await makePrivate(join(draft, part))
-    await fill(draft, options)
+    await fill(draft, options, ceremonial)
     await rename(draft, dir)
   } catch (cause) {
     await rm(draft, { recursive: true, force: true })
@@ -60,7 +83,8 @@ export async function initPki(options: InitOptions): Promise<void> {
   await syncDirectory(dirname(dir))
 }
 
-async function refuseUsed(dir: string): Promise<void> {
+/** @throws PkiError `STORE_EXISTS` */
+export async function refuseUsed(dir: string): Promise<void> {
   const found = await readdir(dir).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return []
     throw new PkiError('STORE_EXISTS', `${dir}: ${cause.code}`, { cause })
@@ -68,7 +92,8 @@ async function refuseUsed(dir: string): Promise<void> {
   if (found.length > 0) throw new PkiError('STORE_EXISTS', `${dir} is not empty`)
 }
 
-function configOf({
+/** @throws PkiError `STORE_CONFIG` */
+export function configOf({
   organisation = 'AMI',
   profileSet = 'p256',
   keys = {},
@@ -81,22 +106,29 @@ function configOf({
   return { version: 2, id, organisation, profileSet, keys: { ...everywhere, ...keys }, publication }
 }
 
-async function fill(dir: string, options: InitOptions): Promise<void> {
+async function fill(dir: string, options: InitOptions, ceremonial: Ceremonial): Promise<void> {
   const { passphraseFile, keyStore, zones = privateZones, now = (): number => Date.now() / 1_000 } = options
   const config = configOf(options)
   const passphrase = passphraseFile === undefined ? undefined : await readPassphrase(passphraseFile)
   const memory = keyStore === undefined ? {} : { memory: keyStore }
   const places = new KeyPlaces({ dir, passphrase, prefix: config.id, ...memory })
   try {
+    // before any key: it says where they are, should all this be cut short
+    await writeDurably(join(dir, files.config), `${JSON.stringify(config, null, 2)}\n`)
     const keys = await makeKeys(config, places)
-    const store = await places.at(config.keys.device)
     try {
       const authorities = await certifyAll(keys, { config, zones, at: now() })
-      const written = await write(dir, authorities, { config, at: now() })
-      await tell(await store.generate(auditKeyName, 'p256'), { dir, config, ...written, now })
+      const crls = await write(dir, authorities, now())
+      const auditKey = await (await places.at(config.keys.device)).generate(auditKeyName, 'p256')
+      const { entries, acts } = await ceremonial.finish({ dir, config, authorities, auditKey })
+      const all = [...entriesOf(authorities, now()), ...entries]
+      await journalFirst(dir, all)
+      await tell(
+        { dir, config, key: auditKey, now },
+        { actor: ceremonial.actor, entries: all, acts: [...crls, ...acts] },
+      )
     } catch (cause) {
-      for (const name of authorityNames) await (await places.at(config.keys[name])).remove(name)
-      await store.remove(auditKeyName)
+      await removeKeys(config, places)
       throw cause
     }
   } finally {
@@ -104,25 +136,43 @@ async function fill(dir: string, options: InitOptions): Promise<void> {
   }
 }
 
-interface Written {
-  entries: Issued[]
-  crls: ReadonlyMap<AuthorityName, Uint8Array>
+/** Takes back every key of a store that came to nothing. */
+export async function removeKeys(config: StoreConfig, places: KeyPlaces): Promise<void> {
+  for (const name of authorityNames) await (await places.at(config.keys[name])).remove(name)
+  await (await places.at(config.keys.device)).remove(auditKeyName)
+}
+
+interface Told {
+  actor: string
+  entries: readonly Issued[]
+  acts: readonly Omit<AuditAct, 'actor'>[]
 }
 
 /** The audit log begins with the keys and certificates of the CAs, and their first CRLs. */
-async function tell(
-  key: SigningKey,
-  { dir, config, entries, crls, now }: Written & { dir: string; config: StoreConfig; now: () => number },
-): Promise<void> {
-  const audit = await openAudit({ dir, config, key, now })
-  const actor = 'init'
+async function tell(place: AuditPlace, { actor, entries, acts }: Told): Promise<void> {
+  const audit = await openAudit(place)
   await audit.append([
     ...[...authorityNames, auditKeyName].map((subject) => ({ kind: 'key-made' as const, actor, subject })),
     ...entries.map((entry) => issuedAct(actor, entry)),
-    ...[...crls].map(([name, der]) => ({ actor, ...crlAct(name, der) })),
+    ...acts.map((act) => ({ ...act, actor })),
   ])
   await audit.close()
-  await writeAuditKey({ dir, key })
+  await writeAuditKey(place)
+}
+
+function entriesOf(authorities: readonly NewAuthority[], at: number): Issued[] {
+  return authorities.map(({ name, certificate }) => {
+    return entryOf(certificate, certificate.der, { at, profile: name, id: name, issuer: 'root' })
+  })
+}
+
+async function journalFirst(dir: string, entries: readonly Issued[]): Promise<void> {
+  const journal = await Journal.open(join(dir, files.journal))
+  try {
+    await journal.append(entries)
+  } finally {
+    await journal.close()
+  }
 }
 
 async function makeKeys(config: StoreConfig, places: KeyPlaces): Promise<Map<AuthorityName, SigningKey>> {
@@ -140,73 +190,20 @@ async function makeKeys(config: StoreConfig, places: KeyPlaces): Promise<Map<Aut
   throw failed.reason
 }
 
-interface NewAuthority extends Authority {
-  name: AuthorityName
-}
-
-interface Making {
-  config: StoreConfig
-  zones: Zones
-  at: number
-}
-
-async function certifyAll(keys: ReadonlyMap<AuthorityName, SigningKey>, making: Making): Promise<NewAuthority[]> {
-  const root = await certifyAuthority('root', keys.get('root')!, making)
-  const issuing: NewAuthority[] = []
-  for (const name of issuingNames) issuing.push(await certifyAuthority(name, keys.get(name)!, { ...making, root }))
-  return [root, ...issuing]
-}
-
-async function certifyAuthority(
-  name: AuthorityName,
-  key: SigningKey,
-  { config, zones, at, root }: Making & { root?: NewAuthority },
-): Promise<NewAuthority> {
-  const { organisation } = config
-  const profile = authorityProfiles[name]
-  const sign = (octets: Uint8Array): Promise<Uint8Array> => key.sign(octets)
-  const template: Template = {
-    profile,
-    subject: encodeName({ organisation, common: `${organisation} ${profile.title}` }),
-    id: name,
-    hosts: { dns: [], ip: [] },
-    publicKey: key.publicKey,
-    at,
-    ...(profile.scope === undefined ? {} : { constraints: constraintsOf(profile.scope, organisation, zones) }),
-  }
-  const profileSet = profileSets[config.profileSet]
-  const { der } = await issueCertificate(template, { issuer: root?.certificate, sign: root?.sign ?? sign, profileSet })
-  return { name, certificate: parseCertificate(der), sign }
-}
-
-async function write(
-  dir: string,
-  authorities: readonly NewAuthority[],
-  { config, at }: { config: StoreConfig; at: number },
-): Promise<Written> {
-  await writeDurably(join(dir, files.config), `${JSON.stringify(config, null, 2)}\n`)
-  const entries = authorities.map(({ name, certificate }) =>
-    entryOf(certificate, certificate.der, { at, profile: name, id: name, issuer: 'root' }),
-  )
-  const journal = await Journal.open(join(dir, files.journal))
-  try {
-    await journal.append(entries)
-  } finally {
-    await journal.close()
-  }
-  const crls = new Map<AuthorityName, Uint8Array>()
+async function write(dir: string, authorities: readonly NewAuthority[], at: number): Promise<Told['acts']> {
+  const crls: Omit<AuditAct, 'actor'>[] = []
   for (const authority of authorities) {
     await writeDurably(join(dir, certificateFile(authority.name)), pem(authority.certificate))
-    const crl = await signCrl(dir, authority.name, { authority, at, entries: [] })
+    const crl = await signCrl(authority.name, { authority, at, entries: [] })
     await placeCrl(dir, authority.name, crl)
-    crls.set(authority.name, crl)
+    crls.push(crlAct(authority.name, crl))
   }
   const [root, ...issuing] = authorities
   for (const { name, certificate } of issuing) {
     await writeDurably(join(dir, trustFileOf(name)), pem(certificate) + pem(root!.certificate))
   }
   await bundleCrls(dir)
-  return { entries, crls }
+  return crls
 }
 
 function pem({ der }: Certificate): string {

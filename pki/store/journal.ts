@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { PkiError } from '../errors.ts'
-import type { AuthorityName, ProfileName } from '../profiles.ts'
+import type { AuthorityName, Generation, ProfileName } from '../profiles.ts'
 import type { Revocation } from '../revoke.ts'
 
 export interface Issued {
@@ -11,7 +11,7 @@ export interface Issued {
   serial: string
   profile: ProfileName | AuthorityName
   id: string
-  issuer: AuthorityName
+  issuer: Generation
   /** SHA-256 of the SubjectPublicKeyInfo, hex */
   key: string
   notBefore: number

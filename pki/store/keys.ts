@@ -8,8 +8,13 @@ import { readMode, readText } from './files.ts'
 /** 16 MiB, 5 passes: what OWASP asks at the least, and within the 32 MiB at which OpenSSL stops reading. */
 const cost = { N: 16_384, r: 8, p: 5, maxmem: 64 * 1_024 * 1_024 }
 
-const derive: (passphrase: string, salt: Buffer, length: number, options: typeof cost) => Promise<Buffer> =
+const run: (passphrase: string, salt: Uint8Array, length: number, options: typeof cost) => Promise<Buffer> =
   promisify(scrypt)
+
+/** scrypt at this store's cost. @param length octets wanted @see RFC 7914 */
+export function derive(passphrase: string, salt: Uint8Array, length: number): Promise<Buffer> {
+  return run(passphrase, salt, length, cost)
+}
 
 /** Characters that a passphrase has, at the least. */
 export const passphraseLengthMin = 12
@@ -41,7 +46,7 @@ export async function readPassphrase(path: string): Promise<string> {
 export async function encryptKey(key: KeyObject, passphrase: string): Promise<string> {
   const salt = randomBytes(16)
   const iv = randomBytes(16)
-  const cipher = createCipheriv('aes-256-cbc', await derive(passphrase, salt, 32, cost), iv)
+  const cipher = createCipheriv('aes-256-cbc', await derive(passphrase, salt, 32), iv)
   const plain = key.export({ format: 'der', type: 'pkcs8' })
   const sealed = Buffer.concat([cipher.update(plain), cipher.final()])
   plain.fill(0)

@@ -1,5 +1,5 @@
 import { PkiError } from '../errors.ts'
-import type { AuthorityName } from '../profiles.ts'
+import type { Generation } from '../profiles.ts'
 import type { Revocation } from '../revoke.ts'
 import type { Entry, Issued } from './journal.ts'
 
@@ -14,7 +14,7 @@ export class Register {
   readonly #revoked = new Map<string, Revocation>()
   /** serials of the certificates of each public key */
   readonly #keys = new Map<string, string[]>()
-  readonly #counts = new Map<AuthorityName, number>()
+  readonly #counts = new Map<Generation, number>()
 
   add(entries: readonly Entry[]): void {
     for (const entry of entries) {
@@ -31,8 +31,8 @@ export class Register {
     this.#counts.set(entry.issuer, this.issuedBy(entry.issuer) + 1)
   }
 
-  /** How many certificates a CA has issued. */
-  issuedBy(issuer: AuthorityName): number {
+  /** How many certificates a CA has issued with one key. */
+  issuedBy(issuer: Generation): number {
     return this.#counts.get(issuer) ?? 0
   }
 
@@ -69,12 +69,12 @@ export class Register {
     return (this.#keys.get(key) ?? []).map((serial) => this.find(serial))
   }
 
-  revokedBy(issuer: AuthorityName): Revocation[] {
+  revokedBy(issuer: Generation): Revocation[] {
     return [...this.#revoked.values()].filter(({ serial }) => this.#issued.get(serial)?.issuer === issuer)
   }
 
   /** The revocations of each CRL shard that a certificate of this CA names, the empty ones too. */
-  shardsOf(issuer: AuthorityName): Map<number, Revocation[]> {
+  shardsOf(issuer: Generation): Map<number, Revocation[]> {
     const shards = new Map<number, Revocation[]>()
     for (const { issuer: name, shard, serial } of this.#issued.values()) {
       if (name !== issuer || shard === undefined) continue
