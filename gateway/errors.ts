@@ -85,9 +85,6 @@ export type PeerFault =
   | 'DATAGRAM_UNAUTHENTIC'
   | 'DATAGRAM_MALFORMED'
   | 'DATAGRAM_LIMIT'
-  | 'HEARTBEAT_MALFORMED'
-  | 'MANIFEST_MALFORMED'
-  | 'MANIFEST_REPLAYED'
   | 'SYMBOL_CONTRADICTS'
   // an operator's code for what the MDM lacks
   | 'REPLAY_CODE'
@@ -175,9 +172,6 @@ export const answerTo: Record<PeerFault, Answer> = {
   DATAGRAM_UNAUTHENTIC: 'drop',
   DATAGRAM_MALFORMED: 'drop',
   DATAGRAM_LIMIT: 'drop',
-  HEARTBEAT_MALFORMED: 'drop',
-  MANIFEST_MALFORMED: 'drop',
-  MANIFEST_REPLAYED: 'drop',
   SYMBOL_CONTRADICTS: 'drop',
   REPLAY_CODE: 'drop',
   BATCH_MALFORMED: 'quarantine',

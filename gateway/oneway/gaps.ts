@@ -31,19 +31,12 @@ export class Received {
 
   /** What is missing from 1 to the highest that came, as closed ranges. */
   gaps(): [number, number][] {
-    return this.missing(1, this.highest)
-  }
-
-  /** What is missing of a stretch, both ends included, as closed ranges. */
-  missing(from: number, to: number): [number, number][] {
+    let next = 1
     const gaps: [number, number][] = []
-    let next = from
-    for (let at = this.#find(from); at < this.#ranges.length && next <= to; at += 1) {
-      const [first, last] = this.#ranges[at]!
-      if (first > next) gaps.push([next, Math.min(to, first - 1)])
-      next = Math.max(next, last + 1)
+    for (const [from, to] of this.#ranges) {
+      if (from > next) gaps.push([next, from - 1])
+      next = to + 1
     }
-    if (next <= to) gaps.push([next, to])
     return gaps
   }
 
