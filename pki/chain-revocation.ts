@@ -1,8 +1,8 @@
 import { type Certificate, extensionOid, keyUsageBit } from './certificate.ts'
 import { type ChainFault, type Refused, refused } from './chain-fault.ts'
 import type { Crl } from './crl.ts'
-import { decodeDistributionPoints } from './distribution-point.ts'
 import { algorithmOfKey, type KeyAlgorithm, signedWith } from './key-algorithm.ts'
+import { namesKeyOf } from './key-identifier.ts'
 import { type ProfileName, profiles } from './profiles.ts'
 import { equalOctets } from './signature.ts'
 
@@ -43,19 +43,20 @@ function isNotAskedAbout({ extensions }: Certificate): boolean {
 
 function crlFault(crl: Crl, issuer: Certificate, { at, algorithms }: RevocationQuestion): ChainFault | undefined {
   if (!crlSignatureHolds(crl, issuer, algorithms)) return 'CRL_SIGNATURE'
-  if (crl.authorityKeyId !== issuer.subjectKeyId) return 'CRL_KEY_ID'
+  if (!namesKeyOf(crl, issuer)) return 'CRL_KEY_ID'
   if (crl.unsupported) return 'CRL_UNSUPPORTED'
   if (!(at >= crl.thisUpdate)) return 'CRL_NOT_YET_VALID'
-  if (crl.nextUpdate === undefined || !(at <= crl.nextUpdate)) return 'CRL_STALE'
+  if (crl.nextUpdate === undefined || !(at < crl.nextUpdate)) return 'CRL_STALE'
   return undefined
 }
 
 /** A shard says nothing about a certificate that does not name it. @see RFC 5280, 6.3.3 (b) */
-function scopeFault({ distributionPoint }: Crl, { extensions, basicConstraints }: Certificate): ChainFault | undefined {
+function scopeFault(
+  { distributionPoint }: Crl,
+  { distributionPoints, basicConstraints }: Certificate,
+): ChainFault | undefined {
   if (distributionPoint === undefined) return undefined
-  const points = extensions.find(({ oid }) => oid === extensionOid.crlDistributionPoints)
-  const uris = points === undefined ? [] : decodeDistributionPoints(points.value)
-  const named = uris.some((uri) => distributionPoint.uris.includes(uri))
+  const named = distributionPoints?.some((uri) => distributionPoint.uris.includes(uri)) === true
   const among = !distributionPoint.onlyUser || basicConstraints?.ca !== true
   return named && among ? undefined : 'CRL_SCOPE'
 }

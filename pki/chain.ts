@@ -2,7 +2,9 @@ import { type Certificate, parseCertificate } from './certificate.ts'
 import { type Refused, refused } from './chain-fault.ts'
 import { revocationFault } from './chain-revocation.ts'
 import {
+  anchorFault,
   authorityFault,
+  claimFault,
   constraintsFault,
   formFault,
   linkFault,
@@ -108,7 +110,9 @@ function judge(path: Certificate[], { at, crls, purpose, profileSet = 'p256' }: 
   const algorithms = algorithmsOf(profileSets[profileSet])
   const fault =
     firstFault(path, (one) => formFault(one, algorithms) ?? validityFault(one, at)) ??
+    anchorFault(root) ??
     firstFault(authorities, authorityFault) ??
+    firstFault(path, claimFault) ??
     firstFault(authorities, (one, index) => pathLengthFault(one, authorities.slice(0, index))) ??
     firstFault(path.slice(0, -1), (one, index) => linkFault(one, path[index + 1]!, algorithms)) ??
     firstFault(authorities, (one, index) => constraintsFault(one, path.slice(0, index + 1))) ??
