@@ -1,7 +1,7 @@
 import { type Certificate, extensionOid, keyUsageBit } from './certificate.ts'
 import { type ChainFault, type Refused, refused } from './chain-fault.ts'
 import type { Crl } from './crl.ts'
-import { algorithmOfKey, type KeyAlgorithm, signedWith } from './key-algorithm.ts'
+import { type KeyAlgorithm, signedWith } from './key-algorithm.ts'
 import { namesKeyOf } from './key-identifier.ts'
 import { type ProfileName, profiles } from './profiles.ts'
 import { equalOctets } from './signature.ts'
@@ -9,7 +9,8 @@ import { equalOctets } from './signature.ts'
 export interface RevocationQuestion {
   at: number
   crls: readonly Crl[]
-  algorithms: readonly KeyAlgorithm[]
+  /** of the CAs' keys, which sign their CRLs */
+  authority: KeyAlgorithm
   purpose: ProfileName
   /** is it the leaf that is asked about? */
   leaf: boolean
@@ -41,8 +42,8 @@ function isNotAskedAbout({ extensions }: Certificate): boolean {
   return extensions.some(({ oid }) => oid === extensionOid.ocspNoCheck)
 }
 
-function crlFault(crl: Crl, issuer: Certificate, { at, algorithms }: RevocationQuestion): ChainFault | undefined {
-  if (!crlSignatureHolds(crl, issuer, algorithms)) return 'CRL_SIGNATURE'
+function crlFault(crl: Crl, issuer: Certificate, { at, authority }: RevocationQuestion): ChainFault | undefined {
+  if (!crlSignatureHolds(crl, issuer, authority)) return 'CRL_SIGNATURE'
   if (!namesKeyOf(crl, issuer)) return 'CRL_KEY_ID'
   if (crl.unsupported) return 'CRL_UNSUPPORTED'
   if (!(at >= crl.thisUpdate)) return 'CRL_NOT_YET_VALID'
@@ -64,22 +65,20 @@ function scopeFault(
 /** A CRL's signature covers all its octets: checked once for a CRL and a key, however many handshakes ask. */
 const crlChecks = new WeakMap<Crl, Map<string, boolean>>()
 
-function crlSignatureHolds(crl: Crl, issuer: Certificate, algorithms: readonly KeyAlgorithm[]): boolean {
+function crlSignatureHolds(crl: Crl, issuer: Certificate, authority: KeyAlgorithm): boolean {
   if (issuer.keyUsage?.has(keyUsageBit.crlSign) !== true) return false
   const checks = crlChecks.get(crl) ?? new Map<string, boolean>()
   const key = Buffer.from(issuer.publicKey).toString('base64')
-  const holds = checks.get(key) ?? crlHolds(crl, issuer.publicKey, algorithms)
+  const holds = checks.get(key) ?? crlHolds(crl, issuer.publicKey, authority)
   checks.set(key, holds)
   crlChecks.set(crl, checks)
   return holds
 }
 
-function crlHolds(crl: Crl, publicKey: Uint8Array, algorithms: readonly KeyAlgorithm[]): boolean {
-  const algorithm = algorithmOfKey(publicKey, algorithms)
+function crlHolds(crl: Crl, publicKey: Uint8Array, authority: KeyAlgorithm): boolean {
   return (
-    algorithm !== undefined &&
-    equalOctets(crl.innerAlgorithm, algorithm.signature) &&
-    equalOctets(crl.outerAlgorithm, algorithm.signature) &&
-    signedWith(algorithm, crl.tbs, { publicKey, signature: crl.signature })
+    equalOctets(crl.innerAlgorithm, authority.signature) &&
+    equalOctets(crl.outerAlgorithm, authority.signature) &&
+    signedWith(authority, crl.tbs, { publicKey, signature: crl.signature })
   )
 }

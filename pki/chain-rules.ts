@@ -29,18 +29,22 @@ function mayNotIgnore({ oid, critical }: Extension): boolean {
   return policyChanges.has(oid) || (critical && !understood.has(oid))
 }
 
-export function formFault(one: Certificate, algorithms: readonly KeyAlgorithm[]): Refused | undefined {
+/** Each certificate is signed by a CA's key; @param key the kind that its own must be of */
+export function formFault(
+  one: Certificate,
+  { authority, key }: { authority: KeyAlgorithm; key: KeyAlgorithm },
+): Refused | undefined {
   const named = `serial ${one.serial}`
   if (one.version !== 3) return refused('VERSION', `${named} is version ${one.version}`)
   const oids = one.extensions.map(({ oid }) => oid)
   if (new Set(oids).size !== oids.length) return refused('EXTENSION_DUPLICATE', `${named} says one thing twice`)
   const unknown = one.extensions.find(mayNotIgnore)
   if (unknown !== undefined) return refused('EXTENSION_UNKNOWN', `${named} has an extension ${unknown.oid}`)
-  const signed = algorithms.some(({ signature }) => equalOctets(signature, one.innerAlgorithm))
+  const signed = equalOctets(authority.signature, one.innerAlgorithm)
   if (!signed || !equalOctets(one.innerAlgorithm, one.outerAlgorithm)) {
     return refused('ALGORITHM_UNSUPPORTED', `${named} is signed otherwise than this PKI signs`)
   }
-  if (algorithmOfKey(one.publicKey, algorithms) === undefined) {
+  if (algorithmOfKey(one.publicKey, [key]) === undefined) {
     return refused('ALGORITHM_UNSUPPORTED', `the key of ${named} is not of this PKI's kinds`)
   }
   return serialFault(one) ?? nameFault(one)
@@ -113,22 +117,14 @@ export function pathLengthFault(one: Certificate, between: readonly Certificate[
   return refused('PATH_LENGTH', `serial ${one.serial} allows ${allowed} CAs below it, there are ${below}`)
 }
 
-export function linkFault(
-  one: Certificate,
-  issuer: Certificate,
-  algorithms: readonly KeyAlgorithm[],
-): Refused | undefined {
+export function linkFault(one: Certificate, issuer: Certificate, authority: KeyAlgorithm): Refused | undefined {
   const named = `serial ${one.serial}`
   if (one.authorityKeyId === undefined || issuer.subjectKeyId === undefined) {
     return refused('KEY_ID', `${named} or its issuer names no key`)
   }
   if (!namesKeyOf(one, issuer)) return refused('KEY_ID', `${named} names another key of its issuer`)
-  const algorithm = algorithmOfKey(issuer.publicKey, algorithms)
-  if (algorithm === undefined || !equalOctets(algorithm.signature, one.innerAlgorithm)) {
-    return refused('ALGORITHM_UNSUPPORTED', `${named} is signed otherwise than its issuer's key signs`)
-  }
   const { publicKey } = issuer
-  if (signedWith(algorithm, one.tbs, { publicKey, signature: one.signature })) return undefined
+  if (signedWith(authority, one.tbs, { publicKey, signature: one.signature })) return undefined
   return refused('SIGNATURE', `${named} is not signed by its issuer`)
 }
 

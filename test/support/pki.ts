@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Zones } from '#pki/extensions.ts'
+import type { ProfileSetName } from '#pki/key-algorithm.ts'
 import type { RevocationReason } from '#pki/revoke.ts'
 import { type IssuedCertificate, type IssueRequest, initPki, openPki, type Pki } from '#pki/store.ts'
 
@@ -46,6 +47,8 @@ export interface ThrowawayOptions {
   /** seconds since 1970, for what is to be expired or not yet valid */
   now?: () => number
   zones?: Zones
+  /** without: P-256 */
+  profileSet?: ProfileSetName
 }
 
 /**
