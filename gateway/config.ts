@@ -10,7 +10,14 @@ export interface GatewayConfig {
   loopback: LoopbackPorts | undefined
   /** folder of the journal, the ledger and the released cells */
   data: string
-  tls: { keyFile: string; certificateFile: string; trustFile: string; crlFile: string }
+  tls: {
+    keyFile: string
+    certificateFile: string
+    trustFile: string
+    crlFile: string
+    /** what concentrators sign with, and the gateway towards them: P-256, or ML-DSA and nothing else */
+    profileSet: 'p256' | 'ml-dsa'
+  }
   sealer: { keyFile: string; certificateFile: string }
   /** 32 octets that wrap the meters' keys at rest, as 64 hex digits, readable by the owner alone */
   kekFile: string
@@ -41,6 +48,7 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
       certificateFile: tls.path('certificateFile', folder),
       trustFile: tls.path('trustFile', folder),
       crlFile: tls.path('crlFile', folder),
+      profileSet: tls.text('profileSet', 'p256', profileSetForm) === 'ml-dsa' ? 'ml-dsa' : 'p256',
     })),
     sealer: fields.object('sealer', (sealer) => ({
       keyFile: sealer.path('keyFile', folder),
@@ -72,6 +80,8 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
     })),
   }
 }
+
+const profileSetForm = { pattern: /^(p256|ml-dsa)$/, says: 'p256 or ml-dsa' }
 
 /** Readings must outlive the closing of their day, or its cells would be sums of what is left. */
 function checked(fields: Fields, config: GatewayConfig): GatewayConfig {

@@ -181,6 +181,7 @@ async function openFrontDoor(parts: {
       cert: readPublic('tls.certificateFile', config.tls.certificateFile),
       ca: readPublic('tls.trustFile', config.tls.trustFile),
     },
+    profileSet: config.tls.profileSet,
     limits: uplink.limits,
     revocationFault: (certificate) => revocation.fault(certificate),
     journal,

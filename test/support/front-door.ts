@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { onTestFinished } from 'vitest'
 import { type Broker, type BrokerLimits, openBroker } from '#gateway/io/broker.ts'
+import type { FrontDoorSet } from '#gateway/io/front-door.ts'
 import { openRevocation } from '#gateway/io/revocation.ts'
 import { HeldJournal } from './held-journal.ts'
 import { LogTail } from './log-tail.ts'
@@ -30,13 +31,16 @@ export interface DoorOptions {
   /** another than the PKI's own */
   crlFile?: string
   port?: number
+  profileSet?: FrontDoorSet
+  /** PEM of the classes let in, in place of the PKI's own concentrators */
+  trustPem?: string
 }
 
 /** The gateway's front as it runs: broker, revocation, a journal in a temporary folder; closed when the test is finished. */
 export async function openFrontDoor(
   pki: ThrowawayPki,
   gateway: FiledCertificate,
-  { limits, crlFile = pki.crlFile, port = 0 }: DoorOptions = {},
+  { limits, crlFile = pki.crlFile, port = 0, profileSet = 'p256', trustPem = pki.deviceTrustPem }: DoorOptions = {},
 ): Promise<FrontDoor> {
   const [tail, journal] = [new LogTail(), new HeldJournal(tempFolder())]
   const failures: Error[] = []
@@ -47,8 +51,9 @@ export async function openFrontDoor(
     tls: {
       key: readFileSync(gateway.keyFile!),
       cert: readFileSync(gateway.certificateFile),
-      ca: Buffer.from(pki.deviceTrustPem),
+      ca: Buffer.from(trustPem),
     },
+    profileSet,
     limits: { ...roomy, ...limits },
     revocationFault: (certificate) => revocation.fault(certificate),
     journal,
