@@ -4,6 +4,7 @@ import { type Certificate, parseCertificate } from '../certificate.ts'
 import { intermediatesMax, verifyChain } from '../chain.ts'
 import { type Crl, parseCrls } from '../crl.ts'
 import { PkiError, reading } from '../errors.ts'
+import { type KeyAlgorithm, keyAlgorithms, type ProfileSetName, profileSetOf, profileSets } from '../key-algorithm.ts'
 import { fingerprintOf, ManufacturerStore } from '../manufacturers/store.ts'
 import { attributeOf, attributeType } from '../names.ts'
 import { fromPem } from '../pem.ts'
@@ -19,10 +20,12 @@ const concentratorUri = 'urn:ami:concentrator:'
 export class StoreCa implements EnrolmentCa {
   /** the Device CA alone: the root is `cacerts`' to give */
   readonly behind: readonly Uint8Array[]
+  readonly keys: KeyAlgorithm
   readonly #pki: Pki
   readonly #now: () => number
   readonly #device: Certificate
   readonly #root: Uint8Array
+  readonly #profileSet: ProfileSetName
   readonly #crls: Watched<Crl[]>
   readonly #manufacturers: Watched<Uint8Array[]>
 
@@ -33,6 +36,8 @@ export class StoreCa implements EnrolmentCa {
     this.#device = certificateIn(pki.certificatePem('device'))
     this.#root = certificateIn(pki.rootPem).der
     this.behind = [this.#device.der]
+    this.#profileSet = profileSetOf(this.#device.publicKey) ?? 'p256'
+    this.keys = keyAlgorithms[profileSets[this.#profileSet].signing]
     this.#crls = new Watched(pki.crlFile, [], parseCrls)
     const { trustFile } = new ManufacturerStore(dir)
     this.#manufacturers = new Watched(trustFile, [], (pem) => fromPem('CERTIFICATE', pem))
@@ -65,6 +70,7 @@ export class StoreCa implements EnrolmentCa {
       crls: this.#crls.value,
       at: this.#now(),
       purpose: 'concentrator',
+      profileSet: this.#profileSet,
     })
     if (!verdict.ok) return refused(`${verdict.code}: ${verdict.detail}`)
     const concentrator = verdict.uri?.startsWith(concentratorUri) ? verdict.uri.slice(concentratorUri.length) : ''
