@@ -14,7 +14,7 @@ import { untilSignal } from './signals.ts'
 const help = `ami demo: the whole head-end on this machine, on loopback, from nothing
 
 usage: ami demo [--duration S] [--concentrators N] [--meters N] [--interval S] [--load-curves FILE.csv] [--dir DIR]
-                [--protection NAME,…] [--json]
+                [--protection NAME,…] [--profile-set SET] [--json]
 
 Makes a throwaway PKI, then runs gateway, revocation feed, MDM receiver, studies and a simulated fleet as processes of their own, and shows
 what goes through. Time runs fast: an interval of the meters (a quarter-hour) takes --interval seconds on the wall. The day
@@ -26,6 +26,7 @@ before goes first, as load profiles, so that there is a closed day to look at wi
   --interval S            wall-clock seconds of one interval (default 1)
   --load-curves FILE.csv  real curves, 'series,start_utc,kwh', in place of the built-in household model
   --protection NAME,…     how meters protect their pushes, in turn: the names stand in 'ami simulate --help'
+  --profile-set SET       p256 (default), or ml-dsa: certificates, sessions and batches signed with ML-DSA
   --dir DIR               keep everything there (it must be new or empty); default: a folder in the system's temporary
                           place, removed at the end
   --json                  no table: only the JSON line on stdout
@@ -41,6 +42,7 @@ const options = {
   'load-curves': { type: 'string' },
   dir: { type: 'string' },
   protection: { type: 'string' },
+  'profile-set': { type: 'string', default: 'p256' },
   json: { type: 'boolean', default: false },
 } as const
 
@@ -251,6 +253,11 @@ function makeFolder(dir: string | undefined): string {
   return resolve(dir)
 }
 
+function readProfileSet(name: string): 'p256' | 'ml-dsa' {
+  if (name === 'p256' || name === 'ml-dsa') return name
+  throw new UsageError(`--profile-set: p256 or ml-dsa, not '${name}'`)
+}
+
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args, options)
   if (positionals.length > 0) throw new UsageError(`demo: no argument '${positionals[0]}'`)
@@ -262,6 +269,7 @@ async function run(args: readonly string[]): Promise<number> {
     intervalSeconds: decimalNumber('interval', values.interval, [0.05, 86_400]),
     curvesFile: values['load-curves'] === undefined ? undefined : resolve(values['load-curves']),
     protection: readProtections(values.protection),
+    profileSet: readProfileSet(values['profile-set']),
   }
   const durationSeconds =
     values.duration === undefined ? undefined : decimalNumber('duration', values.duration, [1, 31_536_000])

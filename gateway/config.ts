@@ -10,7 +10,16 @@ export interface GatewayConfig {
   loopback: LoopbackPorts | undefined
   /** folder of the journal, the ledger and the released cells */
   data: string
-  tls: { keyFile: string; certificateFile: string; trustFile: string; crlFile: string; feedSocket: string | undefined }
+  tls: {
+    keyFile: string
+    certificateFile: string
+    trustFile: string
+    crlFile: string
+    /** where the PKI pushes what is revoked */
+    feedSocket: string | undefined
+    /** what concentrators sign with, and the gateway towards them: P-256, or ML-DSA and nothing else */
+    profileSet: 'p256' | 'ml-dsa'
+  }
   sealer: { keyFile: string; certificateFile: string }
   /** 32 octets that wrap the meters' keys at rest, as 64 hex digits, readable by the owner alone */
   kekFile: string
@@ -42,6 +51,7 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
       trustFile: tls.path('trustFile', folder),
       crlFile: tls.path('crlFile', folder),
       feedSocket: tls.optionalPath('feedSocket', folder),
+      profileSet: tls.text('profileSet', 'p256', profileSetForm) === 'ml-dsa' ? 'ml-dsa' : 'p256',
     })),
     sealer: fields.object('sealer', (sealer) => ({
       keyFile: sealer.path('keyFile', folder),
@@ -73,6 +83,8 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
     })),
   }
 }
+
+const profileSetForm = { pattern: /^(p256|ml-dsa)$/, says: 'p256 or ml-dsa' }
 
 /** Readings must outlive the closing of their day, or its cells would be sums of what is left. */
 function checked(fields: Fields, config: GatewayConfig): GatewayConfig {

@@ -201,6 +201,7 @@ async function openFrontDoor(parts: {
       cert,
       ca: readPublic('tls.trustFile', config.tls.trustFile),
     },
+    profileSet: config.tls.profileSet,
     limits: uplink.limits,
     staple,
     revocationFault: (certificate) => revocation.fault(certificate),

@@ -8,7 +8,7 @@ import {
 import { PeerError } from '#gateway/errors.ts'
 import { inclusionProof, provesInclusion } from '#gateway/oneway/merkle.ts'
 import { type OpenedBatch, openBatch } from '#gateway/oneway/seal.ts'
-import { verifyDetached } from '#pki/verify.ts'
+import { profileSetOfRoots, verifyDetached } from '#pki/verify.ts'
 
 export interface VerifiedBatch extends OpenedBatch {
   /** URI of the sealer in its certificate */
@@ -119,7 +119,8 @@ async function checkSignature(
   roots: readonly Uint8Array[],
   nowSeconds: number,
 ): Promise<{ signer: string; signedAt: number }> {
-  const verdict = await verifyDetached({ cms: signature, content: header, roots, at: nowSeconds })
+  const profileSet = profileSetOfRoots(roots) ?? 'p256'
+  const verdict = await verifyDetached({ cms: signature, content: header, roots, at: nowSeconds, profileSet })
   if (!verdict.ok) throw new PeerError('BATCH_SIGNATURE', `${verdict.code}: ${verdict.detail}`)
   return verdict
 }

@@ -1,6 +1,5 @@
 import {
   context,
-  contextPrimitive,
   DerReader,
   decodeAscii,
   decodeBits,
@@ -12,7 +11,9 @@ import {
   only,
   tag,
 } from './der.ts'
+import { decodeDistributionPoints } from './distribution-point.ts'
 import { PkiError, reading } from './errors.ts'
+import { decodeAuthorityKeyId, type IssuerAndSerial } from './key-identifier.ts'
 import { decodeNameConstraints, type NameConstraints, nameForm } from './name-constraints.ts'
 import { nameOf } from './names.ts'
 
@@ -93,9 +94,13 @@ export interface Certificate {
   alternativeNames: AlternativeNames | undefined
   policies: string[] | undefined
   nameConstraints: NameConstraints | undefined
+  /** URIs of the CRLs that cover it */
+  distributionPoints: string[] | undefined
   /** hex */
   subjectKeyId: string | undefined
   authorityKeyId: string | undefined
+  /** the issuer's certificate, where the authority key identifier names it */
+  authorityCertificate: IssuerAndSerial | undefined
 }
 
 /**
@@ -191,9 +196,13 @@ type Known = Pick<
   | 'alternativeNames'
   | 'policies'
   | 'nameConstraints'
+  | 'distributionPoints'
   | 'subjectKeyId'
   | 'authorityKeyId'
+  | 'authorityCertificate'
 >
+
+const noAuthorityKeyId = { authorityKeyId: undefined, authorityCertificate: undefined }
 
 /** The first extension of each known kind; the judge refuses seconds. */
 function decodeKnown(extensions: readonly Extension[]): Known {
@@ -208,8 +217,9 @@ function decodeKnown(extensions: readonly Extension[]): Known {
     alternativeNames: decoded(extensionOid.subjectAlternativeName, decodeAlternativeNames),
     policies: decoded(extensionOid.certificatePolicies, decodePolicies),
     nameConstraints: decoded(extensionOid.nameConstraints, decodeNameConstraints),
+    distributionPoints: decoded(extensionOid.crlDistributionPoints, decodeDistributionPoints),
     subjectKeyId: decoded(extensionOid.subjectKeyId, (value) => hex(only(value, tag.octetString).content)),
-    authorityKeyId: decoded(extensionOid.authorityKeyId, decodeAuthorityKeyId),
+    ...(decoded(extensionOid.authorityKeyId, decodeAuthorityKeyId) ?? noAuthorityKeyId),
   }
 }
 
@@ -222,7 +232,9 @@ function decodeBasicConstraints(value: Uint8Array): { ca: boolean; pathLength: n
   const flag = fields.optional(tag.boolean)
   const length = fields.optional(tag.integer)
   fields.end()
-  return { ca: flag !== undefined && decodeBoolean(flag), pathLength: length && decodeSmall(length) }
+  if (flag !== undefined && !decodeBoolean(flag))
+    throw new PkiError('DER_MALFORMED', 'cA: FALSE is the default and not written')
+  return { ca: flag !== undefined, pathLength: length && decodeSmall(length) }
 }
 
 function decodeKeyUsage(value: Uint8Array): Set<number> {
@@ -276,11 +288,4 @@ function decodePolicies(value: Uint8Array): string[] {
   list.end()
   if (new Set(policies).size !== policies.length) throw new PkiError('DER_MALFORMED', 'a policy twice')
   return policies
-}
-
-/** The key identifier, in hex. @throws PkiError `DER_MALFORMED` @see RFC 5280, 4.2.1.1 */
-export function decodeAuthorityKeyId(value: Uint8Array): string | undefined {
-  const fields = new DerReader(only(value, tag.sequence).content)
-  const keyId = fields.optional(contextPrimitive(0))
-  return keyId && hex(keyId.content)
 }

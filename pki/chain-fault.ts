@@ -27,6 +27,8 @@ export type ChainFault =
   | 'CRL_SCOPE'
   | 'REVOKED'
   | 'CA_REVOKED'
+  | 'SERIAL'
+  | 'NAME_EMPTY'
 
 export interface Refused {
   ok: false

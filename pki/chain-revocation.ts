@@ -1,15 +1,16 @@
 import { type Certificate, extensionOid, keyUsageBit } from './certificate.ts'
 import { type ChainFault, type Refused, refused } from './chain-fault.ts'
 import type { Crl } from './crl.ts'
-import { decodeDistributionPoints } from './distribution-point.ts'
-import { algorithmOfKey, type KeyAlgorithm, signedWith } from './key-algorithm.ts'
+import { type KeyAlgorithm, signedWith } from './key-algorithm.ts'
+import { namesKeyOf } from './key-identifier.ts'
 import { type ProfileName, profiles } from './profiles.ts'
 import { equalOctets } from './signature.ts'
 
 export interface RevocationQuestion {
   at: number
   crls: readonly Crl[]
-  algorithms: readonly KeyAlgorithm[]
+  /** of the CAs' keys, which sign their CRLs */
+  authority: KeyAlgorithm
   purpose: ProfileName
   /** is it the leaf that is asked about? */
   leaf: boolean
@@ -41,21 +42,22 @@ function isNotAskedAbout({ extensions }: Certificate): boolean {
   return extensions.some(({ oid }) => oid === extensionOid.ocspNoCheck)
 }
 
-function crlFault(crl: Crl, issuer: Certificate, { at, algorithms }: RevocationQuestion): ChainFault | undefined {
-  if (!crlSignatureHolds(crl, issuer, algorithms)) return 'CRL_SIGNATURE'
-  if (crl.authorityKeyId !== issuer.subjectKeyId) return 'CRL_KEY_ID'
+function crlFault(crl: Crl, issuer: Certificate, { at, authority }: RevocationQuestion): ChainFault | undefined {
+  if (!crlSignatureHolds(crl, issuer, authority)) return 'CRL_SIGNATURE'
+  if (!namesKeyOf(crl, issuer)) return 'CRL_KEY_ID'
   if (crl.unsupported) return 'CRL_UNSUPPORTED'
   if (!(at >= crl.thisUpdate)) return 'CRL_NOT_YET_VALID'
-  if (crl.nextUpdate === undefined || !(at <= crl.nextUpdate)) return 'CRL_STALE'
+  if (crl.nextUpdate === undefined || !(at < crl.nextUpdate)) return 'CRL_STALE'
   return undefined
 }
 
 /** A shard says nothing about a certificate that does not name it. @see RFC 5280, 6.3.3 (b) */
-function scopeFault({ distributionPoint }: Crl, { extensions, basicConstraints }: Certificate): ChainFault | undefined {
+function scopeFault(
+  { distributionPoint }: Crl,
+  { distributionPoints, basicConstraints }: Certificate,
+): ChainFault | undefined {
   if (distributionPoint === undefined) return undefined
-  const points = extensions.find(({ oid }) => oid === extensionOid.crlDistributionPoints)
-  const uris = points === undefined ? [] : decodeDistributionPoints(points.value)
-  const named = uris.some((uri) => distributionPoint.uris.includes(uri))
+  const named = distributionPoints?.some((uri) => distributionPoint.uris.includes(uri)) === true
   const among = !distributionPoint.onlyUser || basicConstraints?.ca !== true
   return named && among ? undefined : 'CRL_SCOPE'
 }
@@ -63,22 +65,20 @@ function scopeFault({ distributionPoint }: Crl, { extensions, basicConstraints }
 /** A CRL's signature covers all its octets: checked once for a CRL and a key, however many handshakes ask. */
 const crlChecks = new WeakMap<Crl, Map<string, boolean>>()
 
-function crlSignatureHolds(crl: Crl, issuer: Certificate, algorithms: readonly KeyAlgorithm[]): boolean {
+function crlSignatureHolds(crl: Crl, issuer: Certificate, authority: KeyAlgorithm): boolean {
   if (issuer.keyUsage?.has(keyUsageBit.crlSign) !== true) return false
   const checks = crlChecks.get(crl) ?? new Map<string, boolean>()
   const key = Buffer.from(issuer.publicKey).toString('base64')
-  const holds = checks.get(key) ?? crlHolds(crl, issuer.publicKey, algorithms)
+  const holds = checks.get(key) ?? crlHolds(crl, issuer.publicKey, authority)
   checks.set(key, holds)
   crlChecks.set(crl, checks)
   return holds
 }
 
-function crlHolds(crl: Crl, publicKey: Uint8Array, algorithms: readonly KeyAlgorithm[]): boolean {
-  const algorithm = algorithmOfKey(publicKey, algorithms)
+function crlHolds(crl: Crl, publicKey: Uint8Array, authority: KeyAlgorithm): boolean {
   return (
-    algorithm !== undefined &&
-    equalOctets(crl.innerAlgorithm, algorithm.signature) &&
-    equalOctets(crl.outerAlgorithm, algorithm.signature) &&
-    signedWith(algorithm, crl.tbs, { publicKey, signature: crl.signature })
+    equalOctets(crl.innerAlgorithm, authority.signature) &&
+    equalOctets(crl.outerAlgorithm, authority.signature) &&
+    signedWith(authority, crl.tbs, { publicKey, signature: crl.signature })
   )
 }

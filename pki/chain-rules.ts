@@ -1,20 +1,20 @@
 import { type Certificate, type Extension, extensionOid, keyUsageBit } from './certificate.ts'
 import { type Refused, refused } from './chain-fault.ts'
 import { algorithmOfKey, type KeyAlgorithm, signedWith } from './key-algorithm.ts'
+import { namesKeyOf } from './key-identifier.ts'
 import { constraintFault } from './name-constraints.ts'
 import { attributeOf, attributeType } from './names.ts'
 import { type LeafProfile, type ProfileName, profiles } from './profiles.ts'
 import { idPattern } from './purpose.ts'
 import { equalOctets } from './signature.ts'
 
+/** Key identifiers are not among them: they must not be critical. @see RFC 5280, 4.2.1.1 and 4.2.1.2 */
 const understood: ReadonlySet<string> = new Set([
-  extensionOid.subjectKeyId,
   extensionOid.keyUsage,
   extensionOid.subjectAlternativeName,
   extensionOid.basicConstraints,
   extensionOid.nameConstraints,
   extensionOid.certificatePolicies,
-  extensionOid.authorityKeyId,
   extensionOid.extendedKeyUsage,
 ])
 
@@ -29,33 +29,80 @@ function mayNotIgnore({ oid, critical }: Extension): boolean {
   return policyChanges.has(oid) || (critical && !understood.has(oid))
 }
 
-export function formFault(one: Certificate, algorithms: readonly KeyAlgorithm[]): Refused | undefined {
+/** Each certificate is signed by a CA's key; @param key the kind that its own must be of */
+export function formFault(
+  one: Certificate,
+  { authority, key }: { authority: KeyAlgorithm; key: KeyAlgorithm },
+): Refused | undefined {
   const named = `serial ${one.serial}`
   if (one.version !== 3) return refused('VERSION', `${named} is version ${one.version}`)
   const oids = one.extensions.map(({ oid }) => oid)
   if (new Set(oids).size !== oids.length) return refused('EXTENSION_DUPLICATE', `${named} says one thing twice`)
   const unknown = one.extensions.find(mayNotIgnore)
   if (unknown !== undefined) return refused('EXTENSION_UNKNOWN', `${named} has an extension ${unknown.oid}`)
-  const signed = algorithms.some(({ signature }) => equalOctets(signature, one.innerAlgorithm))
+  const signed = equalOctets(authority.signature, one.innerAlgorithm)
   if (!signed || !equalOctets(one.innerAlgorithm, one.outerAlgorithm)) {
     return refused('ALGORITHM_UNSUPPORTED', `${named} is signed otherwise than this PKI signs`)
   }
-  if (algorithmOfKey(one.publicKey, algorithms) === undefined) {
+  if (algorithmOfKey(one.publicKey, [key]) === undefined) {
     return refused('ALGORITHM_UNSUPPORTED', `the key of ${named} is not of this PKI's kinds`)
   }
+  return serialFault(one) ?? nameFault(one)
+}
+
+/** @see RFC 5280, 4.1.2.2: positive, 20 octets at most */
+function serialFault({ serial, serialOctets }: Certificate): Refused | undefined {
+  const positive = serialOctets[0]! < 0x80 && serialOctets.some((octet) => octet !== 0)
+  return positive && serialOctets.length <= 20 ? undefined : refused('SERIAL', `${serial} is no serial number`)
+}
+
+/** Someone must be named. @see RFC 5280, 4.1.2.4, 4.1.2.6 and 4.2.1.6 */
+function nameFault({ serial, issuer, subject, basicConstraints, extensions }: Certificate): Refused | undefined {
+  const empty = (name: Uint8Array): boolean => name.length === 2
+  if (empty(issuer)) return refused('NAME_EMPTY', `serial ${serial} names no issuer`)
+  if (!empty(subject)) return undefined
+  const named = extensions.find(({ oid }) => oid === extensionOid.subjectAlternativeName)
+  if (basicConstraints?.ca !== true && named?.critical === true) return undefined
+  return refused('NAME_EMPTY', `serial ${serial} names no subject`)
+}
+
+/** What belongs to a CA and is claimed by another. @see RFC 5280, 4.2.1.3 and 4.2.1.9 */
+export function claimFault({ serial, basicConstraints, keyUsage }: Certificate): Refused | undefined {
+  const { ca = false, pathLength } = basicConstraints ?? {}
+  const signs = keyUsage?.has(keyUsageBit.keyCertSign) === true
+  if (!ca && pathLength !== undefined) return refused('PATH_LENGTH', `serial ${serial} has one, and is no CA`)
+  if (!ca && signs) return refused('KEY_USAGE', `serial ${serial} may sign certificates, and is no CA`)
+  if (!signs && pathLength !== undefined) return refused('KEY_USAGE', `serial ${serial} may not sign certificates`)
   return undefined
 }
 
-/** Both ends belong to the validity. @see RFC 5280, 4.1.2.5 */
+/**
+ * The last second is not counted, though RFC 5280 does: OpenSSL does not, and the two must not differ on what is accepted.
+ * @see RFC 5280, 4.1.2.5
+ */
 export function validityFault(one: Certificate, at: number): Refused | undefined {
   if (!(at >= one.notBefore)) return refused('NOT_YET_VALID', `serial ${one.serial} begins at ${one.notBefore}`)
-  if (!(at < one.notAfter + 1)) return refused('EXPIRED', `serial ${one.serial} ended at ${one.notAfter}`)
+  if (!(at < one.notAfter)) return refused('EXPIRED', `serial ${one.serial} ends at ${one.notAfter}`)
   return undefined
 }
 
+/**
+ * A trust anchor issued itself: it names no issuer but itself, by name and by key. Its signature is not asked for.
+ * OpenSSL does not take another for an anchor either.
+ */
+export function anchorFault(root: Certificate): Refused | undefined {
+  const named = `root ${root.serial}`
+  if (!equalOctets(root.issuer, root.subject)) return refused('ISSUER_UNKNOWN', `${named} was issued by another`)
+  if (root.authorityKeyId === undefined && root.authorityCertificate === undefined) return undefined
+  return namesKeyOf(root, root) ? undefined : refused('KEY_ID', `${named} names another key than its own`)
+}
+
+/** @see RFC 5280, 4.2.1.3 and 4.2.1.9 */
 export function authorityFault(one: Certificate): Refused | undefined {
   const named = `serial ${one.serial}`
   if (one.basicConstraints?.ca !== true) return refused('NOT_A_CA', `${named} issued another and is no CA`)
+  const constraints = one.extensions.find(({ oid }) => oid === extensionOid.basicConstraints)
+  if (constraints?.critical !== true) return refused('NOT_A_CA', `${named} says so, and not critically`)
   if (one.keyUsage?.has(keyUsageBit.keyCertSign) !== true) {
     return refused('KEY_USAGE', `${named} may not sign certificates`)
   }
@@ -70,22 +117,14 @@ export function pathLengthFault(one: Certificate, between: readonly Certificate[
   return refused('PATH_LENGTH', `serial ${one.serial} allows ${allowed} CAs below it, there are ${below}`)
 }
 
-export function linkFault(
-  one: Certificate,
-  issuer: Certificate,
-  algorithms: readonly KeyAlgorithm[],
-): Refused | undefined {
+export function linkFault(one: Certificate, issuer: Certificate, authority: KeyAlgorithm): Refused | undefined {
   const named = `serial ${one.serial}`
   if (one.authorityKeyId === undefined || issuer.subjectKeyId === undefined) {
     return refused('KEY_ID', `${named} or its issuer names no key`)
   }
-  if (one.authorityKeyId !== issuer.subjectKeyId) return refused('KEY_ID', `${named} names another key of its issuer`)
-  const algorithm = algorithmOfKey(issuer.publicKey, algorithms)
-  if (algorithm === undefined || !equalOctets(algorithm.signature, one.innerAlgorithm)) {
-    return refused('ALGORITHM_UNSUPPORTED', `${named} is signed otherwise than its issuer's key signs`)
-  }
+  if (!namesKeyOf(one, issuer)) return refused('KEY_ID', `${named} names another key of its issuer`)
   const { publicKey } = issuer
-  if (signedWith(algorithm, one.tbs, { publicKey, signature: one.signature })) return undefined
+  if (signedWith(authority, one.tbs, { publicKey, signature: one.signature })) return undefined
   return refused('SIGNATURE', `${named} is not signed by its issuer`)
 }
 

@@ -2,7 +2,9 @@ import { type Certificate, parseCertificate } from './certificate.ts'
 import { type Refused, refused } from './chain-fault.ts'
 import { revocationFault } from './chain-revocation.ts'
 import {
+  anchorFault,
   authorityFault,
+  claimFault,
   constraintsFault,
   formFault,
   linkFault,
@@ -12,8 +14,8 @@ import {
 } from './chain-rules.ts'
 import type { Crl } from './crl.ts'
 import { PkiError } from './errors.ts'
-import { algorithmsOf, type ProfileSetName, profileSets } from './key-algorithm.ts'
-import type { ProfileName } from './profiles.ts'
+import { keyAlgorithmFor, keyAlgorithms, type ProfileSetName, profileSets } from './key-algorithm.ts'
+import { type ProfileName, profiles } from './profiles.ts'
 import { equalOctets } from './signature.ts'
 
 export type { ChainFault } from './chain-fault.ts'
@@ -105,16 +107,23 @@ function issuersOf(subject: Certificate, candidates: readonly Certificate[]): Ce
 function judge(path: Certificate[], { at, crls, purpose, profileSet = 'p256' }: ChainQuestion): Verdict {
   const root = path.at(-1)!
   const authorities = path.slice(1)
-  const algorithms = algorithmsOf(profileSets[profileSet])
+  const set = profileSets[profileSet]
+  const authority = keyAlgorithms[set.authority]
+  const leafKey = keyAlgorithmFor(set, profiles[purpose])
   const fault =
-    firstFault(path, (one) => formFault(one, algorithms) ?? validityFault(one, at)) ??
+    firstFault(path, (one, index) => {
+      const key = index === 0 && path.length > 1 ? leafKey : authority
+      return formFault(one, { authority, key }) ?? validityFault(one, at)
+    }) ??
+    anchorFault(root) ??
     firstFault(authorities, authorityFault) ??
+    firstFault(path, claimFault) ??
     firstFault(authorities, (one, index) => pathLengthFault(one, authorities.slice(0, index))) ??
-    firstFault(path.slice(0, -1), (one, index) => linkFault(one, path[index + 1]!, algorithms)) ??
+    firstFault(path.slice(0, -1), (one, index) => linkFault(one, path[index + 1]!, authority)) ??
     firstFault(authorities, (one, index) => constraintsFault(one, path.slice(0, index + 1))) ??
     purposeFault(path, purpose) ??
     firstFault(path, (one, index) =>
-      revocationFault(one, path[index + 1] ?? root, { at, crls, algorithms, purpose, leaf: index === 0 }),
+      revocationFault(one, path[index + 1] ?? root, { at, crls, authority, purpose, leaf: index === 0 }),
     )
   return fault ?? { ok: true, uri: path[0]!.alternativeNames?.uri[0], chain: path }
 }

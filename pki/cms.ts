@@ -19,7 +19,16 @@ import {
   time,
 } from './der.ts'
 import { PkiError, reading } from './errors.ts'
-import { ecdsaSha256, equalOctets, signatureHolds } from './signature.ts'
+import {
+  algorithmOfKey,
+  type KeyAlgorithm,
+  keyAlgorithms,
+  type ProfileSetName,
+  profileSets,
+  signedWith,
+} from './key-algorithm.ts'
+import { equalOctets } from './signature.ts'
+import { algorithmOf } from './unsigned.ts'
 
 /** Octets, the most a detached signature may have, its CRLs included. */
 export const cmsOctetsMax: number = 16 * 1_024 * 1_024
@@ -50,15 +59,18 @@ export interface DetachedParts {
   certificates: readonly Uint8Array[]
   /** DER, one of each issuer in the chain, the root's included */
   crls: readonly Uint8Array[]
-  /** ECDSA with SHA-256 over the octets given, as DER */
-  sign(octets: Uint8Array): Promise<Uint8Array> | Uint8Array
+  /**
+   * with the signer's key over the octets given: ECDSA as DER, or ML-DSA
+   * @param digest what `sign` of `node:crypto` is to hash with
+   */
+  sign(octets: Uint8Array, digest: KeyAlgorithm['digest']): Promise<Uint8Array> | Uint8Array
 }
 
 /**
  * A detached CMS signature that needs nothing but the root to be judged: chain and CRLs travel within.
  * @returns DER of the ContentInfo
- * @throws PkiError `CERTIFICATE_MALFORMED` for the signer's certificate
- * @see RFC 5652, 5 (signed data); RFC 5035, 3 (signing certificate v2)
+ * @throws PkiError `CERTIFICATE_MALFORMED` for the signer's certificate, `REQUEST_KEY` for a key of no kind that is known
+ * @see RFC 5652, 5 (signed data); RFC 5035, 3 (signing certificate v2); RFC 9882, 3 (ML-DSA; SHA-256 will do for ML-DSA-44)
  */
 export async function encodeDetached(parts: DetachedParts): Promise<Uint8Array> {
   const signer = parseCertificate(parts.certificates[0]!)
@@ -68,13 +80,14 @@ export async function encodeDetached(parts: DetachedParts): Promise<Uint8Array> 
     attribute(attributeOid.signingTime, time(parts.at)),
     attribute(attributeOid.signingCertificateV2, sequence(sequence(sequence(octetString(digest(signer.der)))))),
   ]
-  const signature = await parts.sign(setOf(attributes)) // signed as SET OF, sent as [0]. RFC 5652, 5.4
+  const algorithm = algorithmOf(signer.publicKey)
+  const signature = await parts.sign(setOf(attributes), algorithm.digest) // signed as SET OF, sent as [0]. RFC 5652, 5.4
   const signerInfo = sequence(
     integer(1),
     signerIdentifier(signer),
     sha256,
     setOf(attributes, context(0)),
-    ecdsaSha256,
+    algorithm.signature,
     octetString(signature),
   )
   const signedData = sequence(
@@ -122,6 +135,8 @@ export interface DetachedQuestion {
   crls?: readonly Crl[]
   /** what the signer must be; without: a sealer */
   purpose?: 'sealer' | 'ceremony'
+  /** which keys and signatures count; without: P-256 alone */
+  profileSet?: ProfileSetName
 }
 
 /**
@@ -145,12 +160,12 @@ function refused(code: DetachedFault, detail: string): DetachedVerdict {
 }
 
 function judge(cms: Detached, question: DetachedQuestion): DetachedVerdict {
-  const { content, roots, at, crls = [], purpose = 'sealer' } = question
+  const { content, roots, at, crls = [], purpose = 'sealer', profileSet = 'p256' } = question
   const signer = cms.certificates.find((one) => equalOctets(signerIdentifier(one), cms.signerIdentifier))
   if (signer === undefined) return refused('CMS_SIGNER', 'the certificate of the signer is not within')
   if (!equalOctets(cms.messageDigest, digest(content)))
     return refused('CONTENT_DIGEST', 'the content is not what was signed')
-  if (!signatureHolds(signer.publicKey, cms.signedOctets, cms.signature)) {
+  if (!signatureHolds(cms, signer, profileSet)) {
     return refused('CMS_SIGNATURE', 'the signature does not hold')
   }
   if (!equalOctets(cms.certificateHash, digest(signer.der))) {
@@ -165,8 +180,22 @@ function judge(cms: Detached, question: DetachedQuestion): DetachedVerdict {
     crls: [...cms.crls, ...crls],
     at: cms.signedAt,
     purpose,
+    profileSet,
   })
   return verdict.ok ? { ok: true, signer: verdict.uri!, signedAt: cms.signedAt } : verdict
+}
+
+function signatureHolds(
+  { algorithm, signedOctets, signature }: Detached,
+  { publicKey }: Certificate,
+  profileSet: ProfileSetName,
+): boolean {
+  const kind = algorithmOfKey(publicKey, [keyAlgorithms[profileSets[profileSet].signing]])
+  return (
+    kind !== undefined &&
+    equalOctets(kind.signature, algorithm) &&
+    signedWith(kind, signedOctets, { publicKey, signature })
+  )
 }
 
 interface Detached {
@@ -177,6 +206,8 @@ interface Detached {
   /** the attributes as they were signed */
   signedOctets: Uint8Array
   signature: Uint8Array
+  /** DER of the AlgorithmIdentifier that the signature claims */
+  algorithm: Uint8Array
   messageDigest: Uint8Array
   certificateHash: Uint8Array
   signedAt: number
@@ -228,11 +259,11 @@ function parseSignerInfo(reader: DerReader): Omit<Detached, 'certificates' | 'cr
   const signerIdentifier = reader.take(tag.sequence).octets
   expect(reader, sha256, 'the digest SHA-256')
   const attributes = reader.take(context(0))
-  expect(reader, ecdsaSha256, 'ecdsa-with-SHA256')
+  const algorithm = reader.take(tag.sequence).octets
   const signature = reader.take(tag.octetString).content
   reader.end()
   const signedOctets = encode(tag.set, attributes.content)
-  return { signerIdentifier, signedOctets, signature, ...parseAttributes(attributes) }
+  return { signerIdentifier, signedOctets, algorithm, signature, ...parseAttributes(attributes) }
 }
 
 function parseAttributes(list: Element): Pick<Detached, 'messageDigest' | 'certificateHash' | 'signedAt'> {

@@ -5,7 +5,6 @@ import { type Certificate, extensionOid, parseExtensions } from './certificate.t
 import { type Crl, crlNumber, parseCrl } from './crl.ts'
 import { encodeCrl } from './crl-writer.ts'
 import { context, DerReader, only, tag } from './der.ts'
-import { decodeDistributionPoints } from './distribution-point.ts'
 import { PkiError } from './errors.ts'
 import type { Authority } from './issue.ts'
 import type { Revocation } from './revoke.ts'
@@ -31,11 +30,9 @@ export function shardUri(base: string, shard: number): string {
   return `${base}/${shard}.crl`
 }
 
-/** The shard that a certificate names; `undefined`: none under this base. @throws PkiError `DER_MALFORMED` */
-export function shardOf({ extensions }: Certificate, base: string): number | undefined {
-  const found = extensions.find(({ oid }) => oid === extensionOid.crlDistributionPoints)
-  const uris = found === undefined ? [] : decodeDistributionPoints(found.value)
-  const names = uris.filter((uri) => uri.startsWith(`${base}/`)).map((uri) => uri.slice(base.length + 1))
+/** The shard that a certificate names; `undefined`: none under this base. */
+export function shardOf({ distributionPoints = [] }: Certificate, base: string): number | undefined {
+  const names = distributionPoints.filter((uri) => uri.startsWith(`${base}/`)).map((uri) => uri.slice(base.length + 1))
   const [number] = names.flatMap((name) => /^(0|[1-9]\d{0,8})\.crl$/.exec(name)?.[1] ?? [])
   return number === undefined ? undefined : Number(number)
 }

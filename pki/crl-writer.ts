@@ -19,7 +19,7 @@ import {
 } from './distribution-point.ts'
 import { PkiError } from './errors.ts'
 import { type Revocation, revocationReasons } from './revoke.ts'
-import { ecdsaSha256 } from './signature.ts'
+import { algorithmOf } from './unsigned.ts'
 
 /** Everything in a CRL but its entries. */
 export interface CrlHead {
@@ -35,6 +35,8 @@ export interface CrlHead {
 
 /** Octets of the longest TLV header that is written. */
 const headerMax = 6
+/** Octets for the algorithm and the signature, the most: ML-DSA-65 signs in 3,309. @see FIPS 204, table 2 */
+const signatureMax = 3_400
 const daySeconds = 86_400
 
 /** Entry extensions with a reason, but for the reason itself. @see RFC 5280, 5.3.1 */
@@ -44,7 +46,8 @@ const reasonPrefix = Buffer.from('300c300a0603551d1504030a01', 'hex')
  * A signed CRL, written once into one buffer: a million entries cost their 35 MB and no object each.
  * @param revocations gone through twice, and the same both times; an empty list is left out, as it must be
  * @returns DER
- * @throws PkiError `CRL_MALFORMED` for a serial that is not upper-case hex of 1 to 20 octets
+ * @throws PkiError `CRL_MALFORMED` for a serial that is not upper-case hex of 1 to 20 octets; `REQUEST_KEY` for an issuer whose
+ *   key is of no kind that is known
  * @see RFC 5280, 5.1
  */
 export async function encodeCrl(
@@ -60,12 +63,13 @@ export async function encodeCrl(
   const inner = before.length + list.length + length + after.length
   const tbsHeader = header(tag.sequence, inner)
   const tbsLength = tbsHeader.length + inner
-  const octets = Buffer.allocUnsafe(headerMax + tbsLength + 160) // room for the algorithm and the signature
+  const octets = Buffer.allocUnsafe(headerMax + tbsLength + signatureMax)
   let at = place(octets, headerMax, tbsHeader, before, list)
   for (const one of revocations) at = writeEntry(octets, at, one)
   at = place(octets, at, after)
   if (at !== headerMax + tbsLength) throw new Error('the revocations changed while they were written')
-  at = place(octets, at, ecdsaSha256, bitString(await sign(octets.subarray(headerMax, at))))
+  const { signature } = algorithmOf(head.issuer.publicKey)
+  at = place(octets, at, signature, bitString(await sign(octets.subarray(headerMax, at))))
   const outer = header(tag.sequence, at - headerMax)
   const start = headerMax - outer.length
   place(octets, start, outer)
@@ -73,7 +77,8 @@ export async function encodeCrl(
 }
 
 function encodeBefore({ issuer, thisUpdate, nextUpdate }: CrlHead): Uint8Array {
-  return Buffer.concat([integer(1), ecdsaSha256, issuer.subject, time(thisUpdate), time(nextUpdate)]) // version 2
+  const { signature } = algorithmOf(issuer.publicKey)
+  return Buffer.concat([integer(1), signature, issuer.subject, time(thisUpdate), time(nextUpdate)]) // version 2
 }
 
 function encodeAfter({ issuer, number, distributionPoint }: CrlHead): Uint8Array {

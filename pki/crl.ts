@@ -1,11 +1,4 @@
-import {
-  decodeAuthorityKeyId,
-  type Extension,
-  extensionOid,
-  extensionsMax,
-  parseExtensions,
-  serialText,
-} from './certificate.ts'
+import { type Extension, extensionOid, parseExtensions, serialText } from './certificate.ts'
 import { context, DerReader, decodeBits, decodeSmall, decodeTime, integerOctets, only, tag } from './der.ts'
 import {
   decodeIssuingDistributionPoint,
@@ -13,6 +6,7 @@ import {
   issuingDistributionPointOid,
 } from './distribution-point.ts'
 import { PkiError, reading } from './errors.ts'
+import { decodeAuthorityKeyId, type IssuerAndSerial } from './key-identifier.ts'
 import { fromPem } from './pem.ts'
 
 /** Octets, the most a CRL may have: about a million entries. */
@@ -34,6 +28,8 @@ export interface Crl {
   extensions: Extension[]
   /** hex: which key of the issuer signed it */
   authorityKeyId: string | undefined
+  /** the certificate of that key, where it is named */
+  authorityCertificate: IssuerAndSerial | undefined
   /** it covers only the certificates that name one of its URIs; without: all of its issuer's */
   distributionPoint: IssuingDistributionPoint | undefined
   /** it says something that this reader does not know and must not ignore: a delta, another issuer's entry */
@@ -66,6 +62,9 @@ export function parseCrl(der: Uint8Array): Crl {
   })
 }
 
+/** @see RFC 5280, 5.2.4 */
+const deltaIndicatorOid = '2.5.29.27'
+
 function isTime(identifier: number | undefined): boolean {
   return identifier === tag.utcTime || identifier === tag.generalizedTime
 }
@@ -84,9 +83,11 @@ function parseTbs(reader: DerReader): Omit<Crl, 'der' | 'tbs' | 'outerAlgorithm'
   const distributionPoint = point && decodeIssuingDistributionPoint(point.value)
   const understood = distributionPoint === undefined ? undefined : issuingDistributionPointOid
   const foreign = extensions.some(({ oid, critical }) => oid !== understood && (critical || oid === point?.oid))
-  const unsupported = entries.critical || foreign || repeats(extensions)
+  const delta = extensions.some(({ oid }) => oid === deltaIndicatorOid)
+  const unsupported = entries.critical || foreign || delta || repeats(extensions)
+  crlNumber({ extensions }) // must be there, and right
   const keyId = extensions.find(({ oid }) => oid === extensionOid.authorityKeyId)
-  const authorityKeyId = keyId && decodeAuthorityKeyId(keyId.value)
+  const { authorityKeyId, authorityCertificate } = keyId === undefined ? {} : decodeAuthorityKeyId(keyId.value)
   const { serials } = entries
   return {
     innerAlgorithm,
@@ -96,6 +97,7 @@ function parseTbs(reader: DerReader): Omit<Crl, 'der' | 'tbs' | 'outerAlgorithm'
     serials,
     extensions,
     authorityKeyId,
+    authorityCertificate,
     distributionPoint,
     unsupported,
   }
@@ -120,11 +122,15 @@ function parseEntries(octets: Uint8Array): { serials: Set<string>; critical: boo
   return { serials, critical }
 }
 
-/** The CRL number, 0 where there is none. @throws PkiError `CRL_MALFORMED` @see RFC 5280, 5.2.3 */
-export function crlNumber(crl: Crl): bigint {
-  const found = crl.extensions.slice(0, extensionsMax).find(({ oid }) => oid === extensionOid.crlNumber)
-  if (found === undefined) return 0n
-  return reading('CRL_MALFORMED', () => {
-    return BigInt(`0x${Buffer.from(integerOctets(only(found.value, tag.integer))).toString('hex')}`)
-  })
+/**
+ * The CRL number, which grows from one CRL of an issuer to the next: 20 octets at most, not negative.
+ * @throws PkiError `DER_MALFORMED`; never for a CRL that was read, which is refused without one
+ * @see RFC 5280, 5.2.3
+ */
+export function crlNumber({ extensions }: Pick<Crl, 'extensions'>): bigint {
+  const found = extensions.find(({ oid }) => oid === extensionOid.crlNumber)
+  if (found === undefined) throw new PkiError('DER_MALFORMED', 'a CRL without number')
+  const octets = integerOctets(only(found.value, tag.integer))
+  if (octets[0]! >= 0x80 || octets.length > 20) throw new PkiError('DER_MALFORMED', 'no number for a CRL')
+  return BigInt(`0x${Buffer.from(octets).toString('hex')}`)
 }

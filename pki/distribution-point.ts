@@ -5,6 +5,7 @@ import {
   DerReader,
   decodeAscii,
   decodeBoolean,
+  type Element,
   encode,
   only,
   sequence,
@@ -12,6 +13,8 @@ import {
   text,
 } from './der.ts'
 import { PkiError } from './errors.ts'
+import { nameForm } from './name-constraints.ts'
+import { nameOf } from './names.ts'
 
 /** Extension of a CRL that covers some of its issuer's certificates only; critical. @see RFC 5280, 5.2.5 */
 export const issuingDistributionPointOid = '2.5.29.28'
@@ -49,12 +52,18 @@ export function decodeDistributionPoints(value: Uint8Array): string[] {
     const fields = list.enter(tag.sequence)
     const name = fields.optional(context(0))
     const plain = fields.done
-    fields.optional(contextPrimitive(1)) // reasons
-    fields.optional(context(2)) // CRL issuer
+    checkReasons(fields.optional(contextPrimitive(1)))
+    const issuer = fields.optional(context(2))
+    if (issuer !== undefined) urisOf(issuer.content)
     fields.end()
     if (plain && name !== undefined) uris.push(...decodePoint(name.content))
   }
   return uris
+}
+
+function checkReasons(element: Element | undefined): void {
+  const [unused] = element?.content ?? [0]
+  if (unused === undefined || unused > 7) throw new PkiError('DER_MALFORMED', 'reasons that are no bit string')
 }
 
 /** URIs of a full name; none of a name of another kind. */
@@ -62,13 +71,23 @@ function decodePoint(octets: Uint8Array): string[] {
   const choice = new DerReader(octets)
   const name = choice.next()
   choice.end()
-  if (name.tag !== context(0)) return []
-  const names = new DerReader(name.content)
+  if (name.tag === context(0)) return urisOf(name.content)
+  if (name.tag !== context(1)) throw new PkiError('DER_MALFORMED', 'neither a full name nor a relative one')
+  nameOf(sequence(encode(tag.set, name.content)))
+  return []
+}
+
+/** GeneralNames, read whole and of the usual forms, the URIs among them kept. @see RFC 5280, 4.2.1.6 */
+function urisOf(octets: Uint8Array): string[] {
+  const names = new DerReader(octets)
   const uris: string[] = []
   for (let count = 0; count === 0 || !names.done; count += 1) {
     if (count === distributionPointsMax) throw new PkiError('DER_MALFORMED', `over ${distributionPointsMax} names`)
     const one = names.next()
-    if (one.tag === contextPrimitive(6)) uris.push(decodeAscii(one))
+    if (one.tag === nameForm.uri) uris.push(decodeAscii(one))
+    else if (one.tag === nameForm.directory) nameOf(one.content)
+    else if (one.tag === nameForm.dns || one.tag === nameForm.email) decodeAscii(one)
+    else throw new PkiError('DER_MALFORMED', 'a place that is of no usual form')
   }
   return uris
 }

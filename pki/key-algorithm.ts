@@ -79,6 +79,21 @@ export function isProfileSetName(name: string): name is ProfileSetName {
   return Object.hasOwn(profileSets, name)
 }
 
+/** The set whose CAs have keys of this kind. @param publicKey DER of the SubjectPublicKeyInfo @throws PkiError `DER_MALFORMED` */
+export function profileSetOf(publicKey: Uint8Array): ProfileSetName | undefined {
+  const sets = Object.values(profileSets)
+  return sets.find(({ authority }) => algorithmOfKey(publicKey, [keyAlgorithms[authority]]) !== undefined)?.name
+}
+
+/** Which kind of key a certificate of this profile is for, in this set. */
+export function keyAlgorithmFor(
+  { authority, signing, agreement }: ProfileSet,
+  { pathLength, keyUsage }: { pathLength: number | undefined; keyUsage: readonly string[] },
+): KeyAlgorithm {
+  if (pathLength !== undefined) return keyAlgorithms[authority]
+  return keyAlgorithms[keyUsage.includes('keyAgreement') ? agreement : signing]
+}
+
 /** The algorithms of a set, each once. */
 export function algorithmsOf({ authority, signing, agreement }: ProfileSet): KeyAlgorithm[] {
   return [...new Set([authority, signing, agreement])].map((name) => keyAlgorithms[name])

@@ -3,6 +3,8 @@
  * HTTP what a TLS server gives along about itself.
  * The gateway and the MDM side import this module and nothing else of `pki/`.
  */
+import { parseCertificate } from './certificate.ts'
+import { type ProfileSetName, profileSetOf } from './key-algorithm.ts'
 import { fromPem } from './pem.ts'
 
 export { type Certificate, parseCertificate } from './certificate.ts'
@@ -26,4 +28,14 @@ export { RevokedSet } from './revocation/revoked-set.ts'
 /** DER of each certificate in a PEM file, in order. @throws PkiError `PEM_MALFORMED` */
 export function certificatesFromPem(pem: string): Uint8Array[] {
   return fromPem('CERTIFICATE', pem)
+}
+
+/**
+ * Which profile set these roots are of: their keys say it, so that who trusts them need not.
+ * @param roots DER @returns `undefined` where there is none, or they are of several
+ * @throws PkiError `CERTIFICATE_MALFORMED`
+ */
+export function profileSetOfRoots(roots: readonly Uint8Array[]): ProfileSetName | undefined {
+  const [first, ...others] = new Set(roots.map((root) => profileSetOf(parseCertificate(root).publicKey)))
+  return others.length === 0 ? first : undefined
 }

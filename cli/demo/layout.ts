@@ -21,6 +21,8 @@ export interface DemoOptions {
   curvesFile: string | undefined
   /** how meters protect their pushes, in turn */
   protection?: FleetFile['protection']
+  /** what everybody's keys are; without: P-256 */
+  profileSet?: 'p256' | 'ml-dsa'
 }
 
 export interface Layout {
@@ -53,8 +55,9 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
   const fleet = sizeOf(options, span.series)
   const passphraseFile = join(folder, 'passphrase')
   writeFileSync(passphraseFile, `${randomBytes(24).toString('base64')}\n`, { mode: 0o600 })
+  const { curvesFile, profileSet = 'p256' } = options
   const pkiFolder = join(folder, 'pki')
-  await initPki({ dir: pkiFolder, passphraseFile })
+  await initPki({ dir: pkiFolder, passphraseFile, profileSet })
   const issued = await enrolAll(folder, { dir: pkiFolder, passphraseFile }, fleet)
   const ports = await choosePorts()
   const layout: Layout = {
@@ -70,7 +73,7 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
     feedSocket: join(folder, 'feed.sock'),
   }
   const tickMs = Math.round(options.intervalSeconds * 1000)
-  writeConfigs(layout, { ports, span, tickMs, curvesFile: options.curvesFile, ...issued })
+  writeConfigs(layout, { ports, span, tickMs, curvesFile, profileSet, ...issued })
   importRegistry(layout)
   return layout
 }
@@ -210,11 +213,15 @@ interface Parts {
   span: Span
   tickMs: number
   curvesFile: string | undefined
+  profileSet: 'p256' | 'ml-dsa'
   crlFile: string
   deviceTrustFile: string
 }
 
-function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile, deviceTrustFile }: Parts): void {
+function writeConfigs(
+  layout: Layout,
+  { ports, span, tickMs, curvesFile, profileSet, crlFile, deviceTrustFile }: Parts,
+): void {
   const { folder, rootFile, feedSocket } = layout
   const { historyStart, liveStart, intervalSeconds } = span
   const rate = Math.max(1, Math.round((intervalSeconds * 1000) / tickMs))
@@ -224,7 +231,14 @@ function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile
     zonesFile,
     loopback: { uplink: ports.uplink, oneway: ports.oneway },
     data: 'gateway',
-    tls: { keyFile: 'tls.key.pem', certificateFile: 'tls.chain.pem', trustFile: deviceTrustFile, crlFile, feedSocket },
+    tls: {
+      keyFile: 'tls.key.pem',
+      certificateFile: 'tls.chain.pem',
+      trustFile: deviceTrustFile,
+      crlFile,
+      feedSocket,
+      profileSet,
+    },
     sealer: { keyFile: 'sealer.key.pem', certificateFile: 'sealer.chain.pem' },
     kekFile: 'kek',
     linkKey: { id: 0, file: 'link.key' },

@@ -5,6 +5,7 @@ import { parseCertificate } from '#pki/certificate.ts'
 import { PkiError } from '#pki/errors.ts'
 import { enrol as ask, type EstServer } from '#pki/est/client.ts'
 import { makeDeviceKey, makeRequest } from '#pki/est/request.ts'
+import { isProfileSetName, type ProfileSetName, profileSets } from '#pki/key-algorithm.ts'
 import { toPem } from '#pki/pem.ts'
 import { writeDurably } from '#pki/store/files.ts'
 import { type Command, parse, UsageError } from '../command.ts'
@@ -19,6 +20,7 @@ What a device does (EST, RFC 7030). enrol comes with the manufacturer's certific
   --cert, --key   what the device has: certificate with its chain, and private key
   --out-key FILE  the new private key, made before anything is asked, readable by its owner only. One that is there already is
                   used: an answer that was lost is asked for again with the same key, and is the same
+  --profile-set SET  of the new key: p256 (default), brainpool or ml-dsa, as the PKI is
   --out FILE      the new certificate, then its CA's; replaced as a whole
 
 It comes again when it is told to, for up to 20 times.
@@ -32,6 +34,7 @@ const options = {
   key: { type: 'string' },
   'out-key': { type: 'string' },
   out: { type: 'string' },
+  'profile-set': { type: 'string', default: 'p256' },
   json: { type: 'boolean', default: false },
 } as const
 
@@ -50,6 +53,7 @@ async function run(args: readonly string[]): Promise<number> {
     key: needed(values, 'key'),
     outKey: needed(values, 'out-key'),
     out: needed(values, 'out'),
+    profileSet: profileSetOf(values['profile-set']),
   }
   try {
     const { serial, notAfter } = await enrolWith(server, files)
@@ -71,17 +75,18 @@ interface DeviceFiles {
   key: string
   outKey: string
   out: string
+  profileSet: ProfileSetName
 }
 
 async function enrolWith(
   server: Omit<EstServer, 'trust'>,
-  { trust, cert, key, outKey, out }: DeviceFiles,
+  { trust, cert, key, outKey, out, profileSet }: DeviceFiles,
 ): Promise<{ serial: string; notAfter: number }> {
   const credentials = { cert: await read(cert), key: await read(key) }
   const [der, ...behind] = await ask({
     server: { ...server, trust: await read(trust) },
     credentials,
-    csr: makeRequest(await keyIn(outKey)),
+    csr: makeRequest(await keyIn(outKey, profileSet)),
     pause: (seconds) => sleep(seconds * 1_000),
   })
   await writeDurably(out, [der!, ...behind].map((one) => toPem('CERTIFICATE', one)).join('')).catch(unfit)
@@ -90,13 +95,13 @@ async function enrolWith(
 }
 
 /** The key of a question that was asked before, or a new one, on disk before it is used. @throws ConfigError */
-async function keyIn(file: string): Promise<string> {
+async function keyIn(file: string, profileSet: ProfileSetName): Promise<string> {
   const found = await stat(file).catch(() => undefined)
   if (found !== undefined) {
     if ((found.mode & 0o077) !== 0) throw new ConfigError([`${file}: open to others than its owner`])
     return read(file)
   }
-  const pem = makeDeviceKey()
+  const pem = makeDeviceKey(profileSet)
   const handle = await open(file, 'wx', 0o600).catch(unfit)
   try {
     await handle.writeFile(pem)
@@ -105,6 +110,11 @@ async function keyIn(file: string): Promise<string> {
     await handle.close()
   }
   return pem
+}
+
+function profileSetOf(name: string): ProfileSetName {
+  if (isProfileSetName(name)) return name
+  throw new UsageError(`--profile-set: ${Object.keys(profileSets).join(', ')}, not '${name}'`)
 }
 
 function serverAt(url: string): Omit<EstServer, 'trust'> {

@@ -1,9 +1,10 @@
-import { createPublicKey, sign } from 'node:crypto'
+import { createPublicKey } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { ConfigError } from '#gateway/errors.ts'
 import { type Certificate, parseCertificate } from '#pki/certificate.ts'
 import { PkiError } from '#pki/errors.ts'
 import { publicKeyOctets } from '#pki/issue.ts'
+import { signWith } from '#pki/key-algorithm.ts'
 import { listenOcsp } from '#pki/ocsp/listener.ts'
 import { type OcspIssuer, OcspResponder } from '#pki/ocsp/responder.ts'
 import { JournalStatuses } from '#pki/ocsp/statuses.ts'
@@ -11,6 +12,7 @@ import { delegateFault } from '#pki/ocsp/verify.ts'
 import { fromPem } from '#pki/pem.ts'
 import { equalOctets } from '#pki/signature.ts'
 import { decryptKey, readPassphrase } from '#pki/store/keys.ts'
+import { algorithmOf } from '#pki/unsigned.ts'
 import { type Command, parse, UsageError } from '../command.ts'
 import { type Logger, openLog } from '../log.ts'
 import { untilSignal } from '../signals.ts'
@@ -116,7 +118,7 @@ async function readServed(files: ServedFiles, passphrase: string, statuses: Jour
   return {
     certificate,
     responder,
-    sign: (octets) => sign('sha256', octets, key),
+    sign: (octets) => signWith(algorithmOf(responder.publicKey), octets, key),
     statusOf: (serial) => statuses.statusOf(certificate, serial),
   }
 }

@@ -18,6 +18,8 @@ export interface FrontDoorOptions {
    * the chain up to a root, and would so let in every class: that the CA of this one issued the peer's is checked besides.
    */
   tls: { key: Buffer; cert: Buffer; ca: Buffer }
+  /** what peers, and `tls` itself, sign with; without: P-256 alone */
+  profileSet?: FrontDoorSet
   limits: FrontDoorLimits
   refusals: Refusals
   onPeer: (socket: TLSSocket) => void
@@ -33,8 +35,14 @@ export interface FrontDoorLimits {
   handshakeDeadlineSeconds: number
 }
 
-/** Our PKI signs with nothing else; a list keeps odd curves out of the handshake. */
-const signatureAlgorithms = 'ecdsa_secp256r1_sha256'
+/** The profile sets that may come in here. */
+export type FrontDoorSet = 'p256' | 'ml-dsa'
+
+/** A PKI of the set signs with nothing else; a list keeps all others, odd curves among them, out of the handshake. */
+const signatureAlgorithms: Readonly<Record<FrontDoorSet, string>> = {
+  p256: 'ecdsa_secp256r1_sha256',
+  'ml-dsa': 'mldsa44:mldsa65', // leaves, CAs
+}
 
 export class FrontDoor {
   readonly #options: FrontDoorOptions
@@ -119,13 +127,13 @@ export class FrontDoor {
   }
 
   #tlsServer(): TlsServer {
-    const { tls, limits, refusals, onPeer, staple } = this.#options
+    const { tls, profileSet = 'p256', limits, refusals, onPeer, staple } = this.#options
     const server = createTlsServer({
       ...tls,
       minVersion: 'TLSv1.3',
       requestCert: true,
       rejectUnauthorized: true,
-      sigalgs: signatureAlgorithms,
+      sigalgs: signatureAlgorithms[profileSet],
       secureOptions: constants.SSL_OP_NO_TICKET,
       handshakeTimeout: limits.handshakeDeadlineSeconds * 1000,
     })

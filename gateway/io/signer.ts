@@ -69,7 +69,7 @@ export async function openSigner({
         at,
         certificates: chain.map(({ der }) => der),
         crls: lists.filter(({ issuer }) => isAbove(chain, issuer)).map(({ der }) => der),
-        sign: (octets) => signOnce('sha256', octets, key),
+        sign: (octets, digest) => signOnce(digest, octets, key),
       })
     },
   }

@@ -4,6 +4,7 @@ import { type Certificate, parseCertificate } from '../certificate.ts'
 import { intermediatesMax, verifyChain } from '../chain.ts'
 import { type Crl, parseCrls } from '../crl.ts'
 import { PkiError, reading } from '../errors.ts'
+import { type KeyAlgorithm, keyAlgorithms, type ProfileSetName, profileSetOf, profileSets } from '../key-algorithm.ts'
 import { fingerprintOf, ManufacturerStore } from '../manufacturers/store.ts'
 import { attributeOf, attributeType } from '../names.ts'
 import { fromPem } from '../pem.ts'
@@ -17,9 +18,11 @@ const concentratorUri = 'urn:ami:concentrator:'
 
 /** The CA of devices as the clerk needs it: chains judged by our own checker, certificates by the store. */
 export class StoreCa implements EnrolmentCa {
+  readonly keys: KeyAlgorithm
   readonly #pki: Pki
   readonly #now: () => number
   readonly #root: Uint8Array
+  readonly #profileSet: ProfileSetName
   readonly #crls: Watched<Crl[]>
   readonly #manufacturers: Watched<Uint8Array[]>
 
@@ -28,6 +31,8 @@ export class StoreCa implements EnrolmentCa {
     this.#pki = pki
     this.#now = now
     this.#root = certificateIn(pki.rootPem).der
+    this.#profileSet = profileSetOf(certificateIn(pki.certificatePem('device')).publicKey) ?? 'p256'
+    this.keys = keyAlgorithms[profileSets[this.#profileSet].signing]
     this.#crls = new Watched(pki.crlFile, [], parseCrls)
     const { trustFile } = new ManufacturerStore(dir)
     this.#manufacturers = new Watched(trustFile, [], (pem) => fromPem('CERTIFICATE', pem))
@@ -66,6 +71,7 @@ export class StoreCa implements EnrolmentCa {
       crls: this.#crls.value,
       at: this.#now(),
       purpose: 'concentrator',
+      profileSet: this.#profileSet,
     })
     if (!verdict.ok) return refused(`${verdict.code}: ${verdict.detail}`)
     const concentrator = verdict.uri?.startsWith(concentratorUri) ? verdict.uri.slice(concentratorUri.length) : ''

@@ -1,5 +1,6 @@
 import { parseCertificate } from '../certificate.ts'
 import { PkiError } from '../errors.ts'
+import type { KeyAlgorithm } from '../key-algorithm.ts'
 import { provenKey } from '../request.ts'
 import { keyDigest } from '../store/certify.ts'
 import { type Decision, type Device, decide, type Presented } from './decide.ts'
@@ -26,6 +27,8 @@ export interface EnrolmentCa {
   revoke(serial: string, reason: 'superseded' | 'keyCompromise'): Promise<void>
   /** DER of the certificates that stand behind an issued one, its issuer first */
   behind(certificate: Uint8Array): readonly Uint8Array[]
+  /** the kind of key that it certifies for concentrators */
+  readonly keys: KeyAlgorithm
 }
 
 /** What an operator, or the audit log, is told. */
@@ -118,7 +121,7 @@ export class Clerk {
     if (identified.kind === 'refused') return this.#refuse(undefined, 'ENROLMENT_CERTIFICATE', identified.detail)
     let key: string
     try {
-      key = keyDigest(provenKey(question.request))
+      key = keyDigest(provenKey(question.request, [this.#ca.keys]))
     } catch (fault) {
       if (!(fault instanceof PkiError)) throw fault
       return this.#refuse(undefined, fault.code, fault.message)

@@ -1,6 +1,7 @@
 import { certificateOctetsMax, parseCertificate } from '../certificate.ts'
 import { context, DerReader, decodeOid, decodeSmall, encode, integer, oid, only, sequence, setOf, tag } from '../der.ts'
 import { PkiError, reading } from '../errors.ts'
+import type { KeyAlgorithm } from '../key-algorithm.ts'
 import { requestOctetsMax } from '../request.ts'
 
 /** Characters, the most that the body of a request may have: base64 of the largest request, a line break every 64. */
@@ -78,11 +79,18 @@ function certificatesIn(octets: Uint8Array): Uint8Array[] {
 }
 
 /**
- * What a request should have: a key on P-256, signed with ECDSA and SHA-256. The subject is the inventory's, so no more
- * is asked.
- * @see RFC 7030, 4.5.2; RFC 8951, 3
+ * What a request should have: a key of this kind, and its signature. The subject is the inventory's, so no more is asked.
+ * @see RFC 7030, 4.5.2; RFC 8951, 3; RFC 9881, 2: the key and the signatures of ML-DSA have one name
  */
-export function requestAttributes(): Uint8Array {
-  const key = sequence(oid('1.2.840.10045.2.1'), setOf([oid('1.2.840.10045.3.1.7')]))
-  return sequence(key, oid('1.2.840.10045.4.3.2'))
+export function requestAttributes({ key, signatureOid, digest }: KeyAlgorithm): Uint8Array {
+  if (digest === null) return sequence(oid(signatureOid))
+  const [kind, curve] = sequenceMembers(key)
+  return sequence(sequence(kind!, setOf([curve!])), oid(signatureOid))
+}
+
+function sequenceMembers(octets: Uint8Array): Uint8Array[] {
+  const list = new DerReader(only(octets, tag.sequence).content)
+  const members: Uint8Array[] = []
+  while (!list.done) members.push(list.next().octets)
+  return members
 }

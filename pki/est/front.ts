@@ -5,6 +5,8 @@ import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify }
 import { intermediatesMax } from '../chain.ts'
 import { RequestQueue } from '../enrolment/queue.ts'
 import { PkiError } from '../errors.ts'
+import { keyAlgorithms, profileSets } from '../key-algorithm.ts'
+import { profileSetOfRoots } from '../verify.ts'
 import { decodeBody, encodeBody, encodeCertsOnly, estBodyMax, estType, requestAttributes } from './body.ts'
 
 /** Connections at one time, the most. */
@@ -21,6 +23,8 @@ export const retrySeconds: readonly [number, number] = [5, 30]
 /** Signatures that a client may prove its key with: no curve outside NIST's is parsed before it is authenticated. */
 const signatureAlgorithms =
   'ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pkcs1_sha256'
+/** Besides, where our own CAs sign with ML-DSA; manufacturers' certificates stay as they are. */
+const postQuantum = 'mldsa44:mldsa65'
 
 /** How one request ended, for the log and the counters. */
 export interface EstOutcome {
@@ -69,6 +73,7 @@ const expireMs = 500
  */
 export async function listenEst(options: EstOptions): Promise<EstListener> {
   const queue = options.queue ?? new RequestQueue({ waitingMax: estWaitingMax, waitMsMax: estWaitMsMax })
+  const set = profileSetOfRoots(options.caCertificates) ?? 'p256'
   const app = fastify({
     https: {
       ...options.tls,
@@ -76,7 +81,7 @@ export async function listenEst(options: EstOptions): Promise<EstListener> {
       requestCert: true,
       rejectUnauthorized: false, // the routes that need a certificate say so themselves
       minVersion: 'TLSv1.2', // EST clients of today's devices speak no newer one
-      sigalgs: signatureAlgorithms,
+      sigalgs: set === 'ml-dsa' ? `${postQuantum}:${signatureAlgorithms}` : signatureAlgorithms,
       secureOptions: constants.SSL_OP_NO_TICKET, // a resumed session would not show the chain again
       handshakeTimeout: estRequestMsMax,
     },
@@ -88,7 +93,7 @@ export async function listenEst(options: EstOptions): Promise<EstListener> {
   })
   app.server.maxConnections = estConnectionsMax
   app.server.on('tlsClientError', (_fault, socket) => socket.destroy())
-  routes(app, options, queue)
+  routes(app, options, { queue, attributes: requestAttributes(keyAlgorithms[profileSets[set].signing]) })
   const timer = setInterval(() => queue.expire(options.now()), expireMs)
   await app.listen({ host: options.host, port: options.port })
   return {
@@ -102,7 +107,11 @@ export async function listenEst(options: EstOptions): Promise<EstListener> {
   }
 }
 
-function routes(app: FastifyInstance, options: EstOptions, queue: RequestQueue): void {
+function routes(
+  app: FastifyInstance,
+  options: EstOptions,
+  { queue, attributes }: { queue: RequestQueue; attributes: Uint8Array },
+): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(estType.request, { parseAs: 'string' }, (_request, body, done) => done(null, body))
   app.addHook('onResponse', async (request, reply) => options.onOutcome(outcomeOf(request, reply)))
@@ -114,7 +123,7 @@ function routes(app: FastifyInstance, options: EstOptions, queue: RequestQueue):
   })
   const certificates = encodeBody(encodeCertsOnly(options.caCertificates))
   app.get(`${base}/cacerts`, (_request, reply) => send(reply, estType.certificates, certificates))
-  app.get(`${base}/csrattrs`, (_request, reply) => send(reply, estType.attributes, encodeBody(requestAttributes())))
+  app.get(`${base}/csrattrs`, (_request, reply) => send(reply, estType.attributes, encodeBody(attributes)))
   for (const operation of ['simpleenroll', 'simplereenroll']) {
     app.post(`${base}/${operation}`, (request, reply) => enrol(request, reply, options, queue))
   }

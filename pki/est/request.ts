@@ -1,35 +1,37 @@
-import { createPrivateKey, createPublicKey, sign } from 'node:crypto'
-import { bitString, context, encode, integer, oid, sequence } from '../der.ts'
+import { createPrivateKey, createPublicKey } from 'node:crypto'
+import { bitString, context, encode, integer, sequence } from '../der.ts'
 import { PkiError } from '../errors.ts'
 import { publicKeyOctets } from '../issue.ts'
-import { keyAlgorithms } from '../key-algorithm.ts'
+import { keyAlgorithms, type ProfileSetName, profileSets, signWith } from '../key-algorithm.ts'
+import { algorithmOf } from '../unsigned.ts'
 
-/** A new key of a device: PKCS#8 PEM, P-256, not encrypted. */
-export function makeDeviceKey(): string {
-  return keyAlgorithms.p256.make().privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
+/** A new key of a device: PKCS#8 PEM, not encrypted. */
+export function makeDeviceKey(profileSet: ProfileSetName = 'p256'): string {
+  return keyAlgorithms[profileSets[profileSet].signing]
+    .make()
+    .privateKey.export({ format: 'pem', type: 'pkcs8' })
+    .toString()
 }
-
-const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
 
 /**
  * The request for a certificate: the key and the proof that it is held. It names nobody, since the subject is the inventory's.
- * @param keyPem PKCS#8, P-256
+ * @param keyPem PKCS#8, of a kind that a profile set knows
  * @returns DER of a PKCS#10 request
- * @throws PkiError `REQUEST_KEY` for what is no private key on P-256
+ * @throws PkiError `REQUEST_KEY` for what is no such private key
  * @see RFC 2986, 4
  */
 export function makeRequest(keyPem: string): Uint8Array {
   const key = readKey(keyPem)
-  const info = sequence(integer(0), sequence(), publicKeyOctets(createPublicKey(key)), encode(context(0)))
-  return sequence(info, ecdsaWithSha256, bitString(sign('sha256', info, key)))
+  const publicKey = publicKeyOctets(createPublicKey(key))
+  const algorithm = algorithmOf(publicKey)
+  const info = sequence(integer(0), sequence(), publicKey, encode(context(0)))
+  return sequence(info, algorithm.signature, bitString(signWith(algorithm, info, key)))
 }
 
 function readKey(keyPem: string): ReturnType<typeof createPrivateKey> {
   try {
-    const key = createPrivateKey(keyPem)
-    if (key.asymmetricKeyDetails?.namedCurve === 'prime256v1') return key
+    return createPrivateKey(keyPem)
   } catch (cause) {
     throw new PkiError('REQUEST_KEY', 'no private key in the file', { cause })
   }
-  throw new PkiError('REQUEST_KEY', 'the key is not on P-256')
 }

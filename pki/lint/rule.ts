@@ -1,5 +1,5 @@
 import { type Certificate, type Extension, extensionOid } from '../certificate.ts'
-import { type KeyAlgorithm, keyAlgorithms, type ProfileSet } from '../key-algorithm.ts'
+import { type KeyAlgorithm, keyAlgorithmFor, type ProfileSet } from '../key-algorithm.ts'
 import type { Profile } from '../profiles.ts'
 
 /** A certificate beside what it should be. For a root the issuer is itself. */
@@ -35,6 +35,5 @@ export function sameSet(one: readonly string[], other: readonly string[]): boole
 
 /** The kind of key that a certificate of this profile is for. */
 export function keyAlgorithmOf({ profile, profileSet }: Pick<Linted, 'profile' | 'profileSet'>): KeyAlgorithm {
-  if (profile.pathLength !== undefined) return keyAlgorithms[profileSet.authority]
-  return keyAlgorithms[profile.keyUsage.includes('keyAgreement') ? profileSet.agreement : profileSet.signing]
+  return keyAlgorithmFor(profileSet, profile)
 }

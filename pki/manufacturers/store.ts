@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Certificate, keyUsageBit, parseCertificate } from '../certificate.ts'
+import { anchorFault } from '../chain-rules.ts'
 import { PkiError } from '../errors.ts'
 import { algorithmOfKey, keyAlgorithms } from '../key-algorithm.ts'
 import { nameOf } from '../names.ts'
@@ -103,7 +104,8 @@ function unfit(one: Certificate, own: readonly Certificate[], at: number): strin
   const { basicConstraints, keyUsage, publicKey, subjectKeyId, subject } = one
   if (basicConstraints?.ca !== true || keyUsage?.has(keyUsageBit.keyCertSign) !== true) return 'is no CA'
   if (subjectKeyId === undefined) return 'names no key'
-  if (!(at >= one.notBefore && at <= one.notAfter)) return 'is out of date'
+  if (anchorFault(one) !== undefined) return 'was issued by another, and nobody would trust it'
+  if (!(at >= one.notBefore && at < one.notAfter)) return 'is out of date'
   if (algorithmOfKey(publicKey, [keyAlgorithms.p256]) === undefined) return 'has a key that is not P-256'
   if (own.some((mine) => equalOctets(mine.publicKey, publicKey) || equalOctets(mine.subject, subject))) {
     return 'is of this PKI itself, or has its name'

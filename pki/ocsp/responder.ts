@@ -15,7 +15,7 @@ export interface OcspIssuer {
   certificate: Certificate
   /** the delegated responder's, issued by this CA */
   responder: Certificate
-  /** with the responder's key: ECDSA with SHA-256, DER */
+  /** with the responder's key, as `signWith` does */
   sign(octets: Uint8Array): Promise<Uint8Array> | Uint8Array
   /** @param serial upper-case hex; one that was never issued is `unknown`, never good */
   statusOf(serial: string): CertificateStatus
@@ -139,7 +139,7 @@ export class OcspResponder {
     const nextUpdate = Math.min(thisUpdate + ocspLifeSeconds, responder.notAfter)
     if (!this.#mayAnswer(responder, certificate, thisUpdate)) return refusal('tryLater')
     const data = encodeResponseData({ responderKey: responder.publicKey, thisUpdate, nextUpdate, answers, nonce })
-    const octets = encodeOcspResponse(data, await sign(data), responder.der)
+    const octets = encodeOcspResponse(data, await sign(data), responder)
     const seconds = Math.min(cachedSecondsMax, nextUpdate - thisUpdate)
     const keepable = nonce === undefined && answers.every(({ status }) => status.state !== 'unknown')
     return { status: 'successful', octets, keep: keepable ? { thisUpdate, nextUpdate, seconds } : undefined }

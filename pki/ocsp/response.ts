@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
+import type { Certificate } from '../certificate.ts'
 import { bitString, context, contextPrimitive, encode, octetString, oid, sequence, tag, text } from '../der.ts'
 import { type RevocationReason, revocationReasons } from '../revoke.ts'
-import { ecdsaSha256 } from '../signature.ts'
+import { algorithmOf } from '../unsigned.ts'
 import { encodeNonce, keyBits, ocspOid } from './request.ts'
 
 /** OCSPResponseStatus. @see RFC 6960, 4.2.1 */
@@ -87,8 +88,16 @@ export function encodeResponseData({
 const successful = encode(tag.enumerated, Uint8Array.of(ocspStatus.successful))
 const basicOid = oid(ocspOid.basic)
 
-/** The whole answer, its responder's certificate within. @param data as `encodeResponseData` gives, signed with ECDSA and SHA-256 */
-export function encodeOcspResponse(data: Uint8Array, signature: Uint8Array, responder: Uint8Array): Uint8Array {
-  const basic = sequence(data, ecdsaSha256, bitString(signature), encode(context(0), sequence(responder)))
+/**
+ * The whole answer, its responder's certificate within.
+ * @param data as `encodeResponseData` gives @param signature over it, as the responder's key signs
+ */
+export function encodeOcspResponse(
+  data: Uint8Array,
+  signature: Uint8Array,
+  responder: Pick<Certificate, 'der' | 'publicKey'>,
+): Uint8Array {
+  const { signature: algorithm } = algorithmOf(responder.publicKey)
+  const basic = sequence(data, algorithm, bitString(signature), encode(context(0), sequence(responder.der)))
   return sequence(successful, encode(context(0), sequence(basicOid, octetString(basic))))
 }

@@ -1,6 +1,7 @@
 import { type Certificate, keyUsageBit } from '../certificate.ts'
 import { PkiError } from '../errors.ts'
-import { ecdsaSha256, equalOctets, signatureHolds } from '../signature.ts'
+import { algorithmOfKey, keyAlgorithms, signedWith } from '../key-algorithm.ts'
+import { equalOctets } from '../signature.ts'
 import { type BasicResponse, isResponder, parseOcspResponse } from './read-response.ts'
 import { issuerKeys } from './request.ts'
 import type { CertificateStatus, OcspStatus } from './response.ts'
@@ -69,7 +70,7 @@ function signatureFault(response: BasicResponse, { issuer, at }: OcspQuestion): 
   const fault = equalOctets(signer.publicKey, issuer.publicKey) ? undefined : delegateFault(signer, issuer, at)
   if (fault !== undefined) return refused('RESPONDER', fault)
   const { algorithm, data, signature } = response
-  if (equalOctets(algorithm, ecdsaSha256) && signatureHolds(signer.publicKey, data, signature)) return undefined
+  if (signedBy(signer, { algorithm, octets: data, signature })) return undefined
   return refused('SIGNATURE', 'the response is not signed by its responder')
 }
 
@@ -79,10 +80,20 @@ export function delegateFault(responder: Certificate, issuer: Certificate, at: n
   if (!(at >= responder.notBefore && at < responder.notAfter + 1)) return 'the responder’s certificate is not valid now'
   if (responder.extendedKeyUsage?.includes(ocspSigning) !== true) return 'the responder may not sign for its issuer'
   if (responder.keyUsage?.has(keyUsageBit.digitalSignature) !== true) return 'the responder may not sign'
-  const signed =
-    equalOctets(responder.innerAlgorithm, ecdsaSha256) && equalOctets(responder.outerAlgorithm, ecdsaSha256)
-  const holds = signed && signatureHolds(issuer.publicKey, responder.tbs, responder.signature)
+  const { innerAlgorithm, outerAlgorithm: algorithm, tbs: octets, signature } = responder
+  const holds = equalOctets(innerAlgorithm, algorithm) && signedBy(issuer, { algorithm, octets, signature })
   return holds ? undefined : 'the responder’s certificate is not signed by the issuer'
+}
+
+/** How it is signed follows from the signer's key, whose kind was judged with its chain. */
+function signedBy(
+  { publicKey }: Certificate,
+  { algorithm, octets, signature }: Record<'algorithm' | 'octets' | 'signature', Uint8Array>,
+): boolean {
+  const kind = algorithmOfKey(publicKey, Object.values(keyAlgorithms))
+  return (
+    kind !== undefined && equalOctets(kind.signature, algorithm) && signedWith(kind, octets, { publicKey, signature })
+  )
 }
 
 function answer({ answers, nonce }: BasicResponse, question: OcspQuestion): OcspVerdict {

@@ -26,7 +26,13 @@ describe('the configuration of a gateway', () => {
     expect(parse(good)).toEqual({
       zonesFile: '/srv/ami/zones.json',
       data: '/srv/ami/data',
-      tls: { keyFile: '/srv/ami/k', certificateFile: '/srv/ami/c', trustFile: '/srv/ami/t', crlFile: '/srv/ami/r' },
+      tls: {
+        keyFile: '/srv/ami/k',
+        certificateFile: '/srv/ami/c',
+        trustFile: '/srv/ami/t',
+        crlFile: '/srv/ami/r',
+        profileSet: 'p256',
+      },
       sealer: { keyFile: '/srv/ami/sk', certificateFile: '/srv/ami/sc' },
       kekFile: '/etc/kek',
       linkKey: { id: 3, file: '/srv/ami/link.key' },
@@ -38,6 +44,7 @@ describe('the configuration of a gateway', () => {
       retention: { replayDays: 30, readingDays: 45 },
     })
     expect(Object.isFrozen(parse(good))).toBe(true)
+    expect(parse({ ...good, tls: { ...good.tls, profileSet: 'ml-dsa' } }).tls.profileSet).toBe('ml-dsa')
   })
 
   test('is told everything that is wrong with it at once', () => {
@@ -46,11 +53,12 @@ describe('the configuration of a gateway', () => {
       ...less,
       linkKey: { id: 16, file: 'link.key' },
       secret: 'x',
-      tls: { ...good.tls, key: 'y' },
+      tls: { ...good.tls, key: 'y', profileSet: 'brainpool' },
       seal: { intervalMs: 9 },
       forward: { passesAfterMs: [], plannedLossPercent: 51 },
     }
     expect(faults(bad)).toEqual([
+      expect.stringContaining('tls.profileSet: p256 or ml-dsa'),
       expect.stringContaining('tls.key:'),
       expect.stringContaining('kekFile:'),
       expect.stringContaining('linkKey.id:'),

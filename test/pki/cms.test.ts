@@ -7,6 +7,7 @@ import { openSigner, type Signer } from '#gateway/io/signer.ts'
 import { context, DerReader, encode, octetString, only, sequence, setOf, tag } from '#pki/der.ts'
 import { newSerial } from '#pki/issue.ts'
 import { authorityProfiles, profiles } from '#pki/profiles.ts'
+import { policy } from '#pki/purpose.ts'
 import { certificatesFromPem, type DetachedVerdict, encodeDetached, parseCrls, verifyDetached } from '#pki/verify.ts'
 import { type FiledCertificate, throwawayPki, type WithForeign } from '#test/support/pki.ts'
 import { cast, forge, forgeCa, forgeCrl, forgeRoot, now } from './forge.ts'
@@ -242,7 +243,9 @@ describe.runIf(hasOpenssl)(`openssl cms -verify${opensslNote}`, () => {
   test('accepts with nothing but the root, with every CRL checked, and as CAdES', async () => {
     expect(await opensslAccepts(cms, content)).toBe(true)
     expect(await opensslAccepts(cms, content, '-crl_check_all', '-x509_strict')).toBe(true)
-    expect(await opensslAccepts(cms, content, '-cades')).toBe(true)
+    const all = ['-cades', '-crl_check_all', '-x509_strict', '-explicit_policy', '-policy', policy.sealer]
+    expect(await opensslAccepts(cms, content, ...all)).toBe(true)
+    expect(await opensslAccepts(cms, content, ...all.slice(0, -1), policy.mdm)).toBe(false)
   })
 
   test('refuses one flipped octet of the content', async () => {

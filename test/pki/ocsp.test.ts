@@ -291,7 +291,7 @@ describe('the verifier of responses', () => {
       answers: [{ certId: certId(), status: { state: 'good' } }],
       nonce: undefined,
     })
-    return encodeOcspResponse(data, sign('sha256', data, actor.key), actor.certificate.der)
+    return encodeOcspResponse(data, sign('sha256', data, actor.key), actor.certificate)
   }
 
   test('takes the issuer’s own signature', () => {

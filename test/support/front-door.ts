@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { onTestFinished } from 'vitest'
 import { type Broker, type BrokerLimits, type BrokerOptions, openBroker } from '#gateway/io/broker.ts'
+import type { FrontDoorSet } from '#gateway/io/front-door.ts'
 import { openRevocation } from '#gateway/io/revocation.ts'
 import { openRevocationFeed } from '#gateway/io/revocation-feed.ts'
 import { HeldJournal } from './held-journal.ts'
@@ -34,13 +35,24 @@ export interface DoorOptions {
   /** the gateway hears of revocations here, and looks at no CRL */
   feed?: { path: string; clock?: () => number }
   staple?: BrokerOptions['staple']
+  profileSet?: FrontDoorSet
+  /** PEM of the classes let in, in place of the PKI's own concentrators */
+  trustPem?: string
 }
 
 /** The gateway's front as it runs: broker, revocation, a journal in a temporary folder; closed when the test is finished. */
 export async function openFrontDoor(
   pki: ThrowawayPki,
   gateway: FiledCertificate,
-  { limits, crlFile = pki.crlFile, port = 0, feed, staple }: DoorOptions = {},
+  {
+    limits,
+    crlFile = pki.crlFile,
+    port = 0,
+    feed,
+    staple,
+    profileSet = 'p256',
+    trustPem = pki.deviceTrustPem,
+  }: DoorOptions = {},
 ): Promise<FrontDoor> {
   const [tail, journal] = [new LogTail(), new HeldJournal(tempFolder())]
   const failures: Error[] = []
@@ -60,8 +72,9 @@ export async function openFrontDoor(
     tls: {
       key: readFileSync(gateway.keyFile!),
       cert: readFileSync(gateway.certificateFile),
-      ca: Buffer.from(pki.deviceTrustPem),
+      ca: Buffer.from(trustPem),
     },
+    profileSet,
     limits: { ...roomy, ...limits },
     staple,
     revocationFault: (certificate) => revocation.fault(certificate),

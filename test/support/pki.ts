@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Zones } from '#pki/extensions.ts'
+import type { ProfileSetName } from '#pki/key-algorithm.ts'
 import type { RevocationReason } from '#pki/revoke.ts'
 import type { PublicationBase } from '#pki/store/config.ts'
 import { type IssuedCertificate, type IssueRequest, initPki, openPki, type Pki } from '#pki/store.ts'
@@ -48,6 +49,8 @@ export interface ThrowawayOptions {
   now?: () => number
   zones?: Zones
   publication?: PublicationBase
+  /** without: P-256 */
+  profileSet?: ProfileSetName
 }
 
 /**
