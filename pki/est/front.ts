@@ -22,6 +22,12 @@ export const retrySeconds: readonly [number, number] = [5, 30]
 const signatureAlgorithms =
   'ecdsa_secp256r1_sha256:ecdsa_secp384r1_sha384:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:rsa_pkcs1_sha256'
 
+/**
+ * Groups to agree on keys by: the hybrid one in a tuple of its own, so that a client that has it is asked for it; the others
+ * are for clients that do not know it.
+ */
+const keyExchangeGroups = 'X25519MLKEM768/X25519:P-256'
+
 /** How one request ended, for the log and the counters. */
 export interface EstOutcome {
   path: string
@@ -77,6 +83,7 @@ export async function listenEst(options: EstOptions): Promise<EstListener> {
       rejectUnauthorized: false, // the routes that need a certificate say so themselves
       minVersion: 'TLSv1.2', // EST clients of today's devices speak no newer one
       sigalgs: signatureAlgorithms,
+      ecdhCurve: keyExchangeGroups,
       secureOptions: constants.SSL_OP_NO_TICKET, // a resumed session would not show the chain again
       handshakeTimeout: estRequestMsMax,
     },
