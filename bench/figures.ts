@@ -20,6 +20,11 @@ export function figure(rounds: readonly number[]): Figure {
   return { median: rounded(median(rounds)), rounds: rounds.map(rounded) }
 }
 
+/** The median, with the least and the greatest of the rounds. */
+export function spread({ median: middle, rounds }: Figure): string {
+  return `${middle.toFixed(2)} (${Math.min(...rounds).toFixed(2)} to ${Math.max(...rounds).toFixed(2)})`
+}
+
 /** Columns as wide as they need; the first to the left, numbers to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))

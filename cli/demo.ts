@@ -8,13 +8,14 @@ import { Child } from './demo/child.ts'
 import { type DemoOptions, type Layout, layOut } from './demo/layout.ts'
 import { type Snapshot, Table } from './demo/table.ts'
 import { type Tally, tally } from './demo/tally.ts'
+import { readPlaces } from './pki/places.ts'
 import { readProtections } from './protections.ts'
 import { untilSignal } from './signals.ts'
 
 const help = `ami demo: the whole head-end on this machine, on loopback, from nothing
 
 usage: ami demo [--duration S] [--concentrators N] [--meters N] [--interval S] [--load-curves FILE.csv] [--dir DIR]
-                [--protection NAME,…] [--profile-set SET] [--json]
+                [--protection NAME,…] [--profile-set SET] [--keys FILE] [--json]
 
 Makes a throwaway PKI, then runs gateway, revocation feed, MDM receiver, studies and a simulated fleet as processes of their own, and shows
 what goes through. Time runs fast: an interval of the meters (a quarter-hour) takes --interval seconds on the wall. The day
@@ -27,6 +28,7 @@ before goes first, as load profiles, so that there is a closed day to look at wi
   --load-curves FILE.csv  real curves, 'series,start_utc,kwh', in place of the built-in household model
   --protection NAME,…     how meters protect their pushes, in turn: the names stand in 'ami simulate --help'
   --profile-set SET       p256 (default), or ml-dsa: certificates, sessions and batches signed with ML-DSA
+  --keys FILE             where the CAs' keys lie, on a PKCS#11 token say, as 'ami pki init --keys' takes it; they stay there
   --dir DIR               keep everything there (it must be new or empty); default: a folder in the system's temporary
                           place, removed at the end
   --json                  no table: only the JSON line on stdout
@@ -43,6 +45,7 @@ const options = {
   dir: { type: 'string' },
   protection: { type: 'string' },
   'profile-set': { type: 'string', default: 'p256' },
+  keys: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const
 
@@ -270,6 +273,7 @@ async function run(args: readonly string[]): Promise<number> {
     curvesFile: values['load-curves'] === undefined ? undefined : resolve(values['load-curves']),
     protection: readProtections(values.protection),
     profileSet: readProfileSet(values['profile-set']),
+    ...(values.keys === undefined ? {} : { keys: await readPlaces(values.keys) }),
   }
   const durationSeconds =
     values.duration === undefined ? undefined : decimalNumber('duration', values.duration, [1, 31_536_000])

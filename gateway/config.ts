@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { type Fields, readConfig } from './fields.ts'
 import type { AcceleratedClock } from './io/clock.ts'
 import { keyIdMax } from './oneway/mac.ts'
@@ -30,6 +31,8 @@ export interface GatewayConfig {
   release: { graceSeconds: number }
   retention: { replayDays: number; readingDays: number }
   clock: AcceleratedClock | undefined
+  /** where a Prometheus asks; absent: nowhere */
+  metrics: { host: string; port: number } | undefined
 }
 
 /**
@@ -81,6 +84,7 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
       startMs: clock.whole('startMs', [0, Number.MAX_SAFE_INTEGER]),
       rate: clock.whole('rate', [1, 100_000]),
     })),
+    metrics: fields.optional('metrics', metricsAddress),
   }
 }
 
@@ -102,6 +106,13 @@ export interface LoopbackPorts {
 
 function loopbackPorts(fields: Fields): LoopbackPorts {
   return { uplink: fields.whole('uplink', [0, 65_535]), oneway: fields.whole('oneway', [1, 65_535]) }
+}
+
+/** Port 0: any that is free, told as `metrics.listening`. */
+function metricsAddress(fields: Fields): { host: string; port: number } {
+  const host = fields.text('host', '127.0.0.1')
+  if (isIP(host) === 0) fields.fault('host', 'an IP address')
+  return { host, port: fields.whole('port', [0, 65_535]) }
 }
 
 const passesDefault = [0, 2_000, 30_000]

@@ -22,9 +22,11 @@ import { type Journal, openJournal } from './io/journal.ts'
 import { JournalCorrupt, JournalFailed } from './io/journal-record.ts'
 import { readKek, readLinkKey, readPublic, readSecret } from './io/keys.ts'
 import { openLedger } from './io/ledger.ts'
+import { type MetricsListener, openMetrics } from './io/metrics.ts'
 import { openRevocation, type Revocation } from './io/revocation.ts'
 import { openRevocationFeed } from './io/revocation-feed.ts'
 import { openSigner } from './io/signer.ts'
+import { gatewayMetrics, type Metrics } from './metrics.ts'
 import type { PipelineOptions } from './pipeline-messages.ts'
 import { PipelineThread } from './pipeline-thread.ts'
 import { parseReplay, type ReplayAnswer, replayRefusal } from './replay.ts'
@@ -97,13 +99,24 @@ async function openGateway({ config, zones, log, journal, pipeline, lock }: Open
     await listening.close()
     throw error
   })
+  const metrics = await openMetricsOf(config, log, () =>
+    gatewayMetrics({ broker: listening.status(), pipeline: pipeline.status, durable: journal.durable }),
+  ).catch(async (error) => {
+    revocation.close()
+    await control.close()
+    await listening.close()
+    throw error
+  })
   log.info({ event: 'gateway.listening', port: broker.port })
   const stop = Promise.withResolvers<void>()
   return {
     port: broker.port,
     stop: stop.resolve,
-    ended: live({ broker, control, journal, pipeline, revocation, log, stop: stop.promise, failed }).finally(() =>
-      lock.close(),
+    ended: live({ broker, control, journal, pipeline, revocation, log, stop: stop.promise, failed }).finally(
+      async () => {
+        await metrics?.close() // last, so that a drain can be watched
+        lock.close()
+      },
     ),
   }
 }
@@ -229,6 +242,18 @@ function openControlOf(config: GatewayConfig, log: Logger, pipeline: PipelineThr
     answer: async (line, gone) => JSON.stringify(await answer(line, gone)),
     busy: JSON.stringify(refusal('COMMAND_LIMIT', 'others are asking: try again')),
   })
+}
+
+/** @returns undefined where the configuration names no address */
+async function openMetricsOf(
+  { metrics: address }: GatewayConfig,
+  log: Logger,
+  metrics: () => Metrics,
+): Promise<MetricsListener | undefined> {
+  if (address === undefined) return undefined
+  const listener = await openMetrics({ ...address, metrics })
+  log.info({ event: 'metrics.listening', host: address.host, port: listener.port })
+  return listener
 }
 
 function isReplay(line: string): boolean {

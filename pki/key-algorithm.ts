@@ -121,9 +121,15 @@ export function algorithmOfKey(publicKey: Uint8Array, among: readonly KeyAlgorit
   return whole && publicKeyOf(publicKey) !== undefined ? found : undefined
 }
 
+/** The key read last: whoever issues asks for the same one three times, and reading it costs more than signing. */
+let last: { octets: Uint8Array; key: KeyObject } | undefined
+
 function publicKeyOf(publicKey: Uint8Array): KeyObject | undefined {
+  if (last !== undefined && equalOctets(last.octets, publicKey)) return last.key
+  const octets = Buffer.from(publicKey)
   try {
-    return createPublicKey({ key: Buffer.from(publicKey), format: 'der', type: 'spki' })
+    last = { octets, key: createPublicKey({ key: octets, format: 'der', type: 'spki' }) }
+    return last.key
   } catch {
     return undefined // a point off the curve
   }

@@ -32,9 +32,20 @@ export function createListener(handler: RequestListener, { credentials, connecti
   return server
 }
 
+/**
+ * Groups to agree on keys by: the hybrid one in a tuple of its own, so that a client that has it is asked for it; the others
+ * are for clients that do not know it.
+ */
+const keyExchangeGroups = 'X25519MLKEM768/X25519:P-256'
+
 function createTls(handler: RequestListener, options: Credentials & { requestTimeout: number }): Server {
   const server = createHttps(
-    { ...options, minVersion: 'TLSv1.3', handshakeTimeout: limits.requestMilliseconds },
+    {
+      ...options,
+      minVersion: 'TLSv1.3',
+      ecdhCurve: keyExchangeGroups,
+      handshakeTimeout: limits.requestMilliseconds,
+    },
     handler,
   )
   server.on('tlsClientError', (_error, socket) => socket.destroy()) // the handshake timeout alone leaves it open

@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type ConduitId, conduit, defaultZonesFile, parseZones } from '#dmz-config/zones.ts'
 import { ConfigError } from '#gateway/errors.ts'
-import { initPki, openPki, type Pki } from '#pki/store.ts'
+import { PkiError } from '#pki/errors.ts'
+import { type InitOptions, initPki, openPki, type Pki } from '#pki/store.ts'
 import { type Curves, parseCurves } from '#simulator/curves.ts'
 import { type FleetFile, prepareFleet } from '#simulator/prepare.ts'
 import { curveSource } from '#simulator/source.ts'
@@ -23,6 +24,8 @@ export interface DemoOptions {
   protection?: FleetFile['protection']
   /** what everybody's keys are; without: P-256 */
   profileSet?: 'p256' | 'ml-dsa'
+  /** where the CAs' keys lie; without: in encrypted files */
+  keys?: InitOptions['keys']
 }
 
 export interface Layout {
@@ -57,7 +60,7 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
   writeFileSync(passphraseFile, `${randomBytes(24).toString('base64')}\n`, { mode: 0o600 })
   const { curvesFile, profileSet = 'p256' } = options
   const pkiFolder = join(folder, 'pki')
-  await initPki({ dir: pkiFolder, passphraseFile, profileSet })
+  await initPki({ dir: pkiFolder, passphraseFile, profileSet, keys: options.keys ?? {} }).catch(keystoreFault)
   const issued = await enrolAll(folder, { dir: pkiFolder, passphraseFile }, fleet)
   const ports = await choosePorts()
   const layout: Layout = {
@@ -76,6 +79,12 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
   writeConfigs(layout, { ports, span, tickMs, curvesFile, profileSet, ...issued })
   importRegistry(layout)
   return layout
+}
+
+/** A token that is not there, or a PIN that does not open it, is the operator's to mend. */
+function keystoreFault(cause: unknown): never {
+  if (!(cause instanceof PkiError)) throw cause
+  throw new ConfigError([`--keys: ${cause.code}: ${cause.message}`])
 }
 
 interface Span {

@@ -9,6 +9,7 @@ import type { ConcentratorId } from '../model.ts'
 import { admitConnect, admitPublish, admitSubscribe, commandTopic } from '../session/rules.ts'
 import { chainRevocationFault, concentratorOf, type RevocationFault } from '../session/trust.ts'
 import { FrontDoor, type FrontDoorLimits, type FrontDoorOptions } from './front-door.ts'
+import type { HandshakeCount } from './handshakes.ts'
 import type { Journal } from './journal.ts'
 import { JournalFailed } from './journal-record.ts'
 import { Refusals } from './refusals.ts'
@@ -55,6 +56,7 @@ export interface BrokerStatus {
   acknowledged: number
   octets: number
   refused: Partial<Record<string, number>>
+  handshakes: readonly HandshakeCount[]
 }
 
 interface Session {
@@ -138,8 +140,8 @@ class TlsBroker implements Broker {
   }
 
   status(): BrokerStatus {
-    const [acknowledged, octets] = [this.#acknowledged, this.#octets]
-    return { sessions: this.#sessions.size, acknowledged, octets, refused: this.#refusals.counts() }
+    const [acknowledged, octets, handshakes] = [this.#acknowledged, this.#octets, this.#door.handshakes()]
+    return { sessions: this.#sessions.size, acknowledged, octets, refused: this.#refusals.counts(), handshakes }
   }
 
   cut(): void {

@@ -4,6 +4,7 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import { certificatesFromPem, type Staple } from '#pki/verify.ts'
 import { ConfigError, PeerError } from '../errors.ts'
 import { certificateFault } from '../session/trust.ts'
+import { type HandshakeCount, Handshakes, keyExchangeGroups } from './handshakes.ts'
 import type { Refusals } from './refusals.ts'
 
 /**
@@ -52,6 +53,7 @@ export class FrontDoor {
   /** below the sessions, those still in their handshake too */
   readonly #connections = new Set<Socket>()
   readonly #addresses = new WeakMap<Socket, string>()
+  readonly #handshakes = new Handshakes()
   #second = { number: 0, handshakes: 0 }
 
   constructor(options: FrontDoorOptions) {
@@ -68,6 +70,10 @@ export class FrontDoor {
 
   get port(): number {
     return (this.#tcp.address() as AddressInfo).port
+  }
+
+  handshakes(): HandshakeCount[] {
+    return this.#handshakes.counts()
   }
 
   /** @throws ConfigError when the address or port cannot be had */
@@ -134,15 +140,18 @@ export class FrontDoor {
       requestCert: true,
       rejectUnauthorized: true,
       sigalgs: signatureAlgorithms[profileSet],
+      ecdhCurve: keyExchangeGroups,
       secureOptions: constants.SSL_OP_NO_TICKET,
       handshakeTimeout: limits.handshakeDeadlineSeconds * 1000,
     })
     staple?.attach(server)
     server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      this.#handshakes.failed()
       refusals.note(tlsFault(error, socket), { address: this.#addressOf(socket) })
       socket.destroy() // a failed handshake leaves the socket open otherwise
     })
     server.on('secureConnection', (socket) => {
+      this.#handshakes.completed(socket)
       if (this.#isOfClass(socket)) return onPeer(socket)
       refusals.note(otherClass(), { address: this.#addressOf(socket) })
       socket.on('error', () => socket.destroy())

@@ -26,6 +26,12 @@ const signatureAlgorithms =
 /** Besides, where our own CAs sign with ML-DSA; manufacturers' certificates stay as they are. */
 const postQuantum = 'mldsa44:mldsa65'
 
+/**
+ * Groups to agree on keys by: the hybrid one in a tuple of its own, so that a client that has it is asked for it; the others
+ * are for clients that do not know it.
+ */
+const keyExchangeGroups = 'X25519MLKEM768/X25519:P-256'
+
 /** How one request ended, for the log and the counters. */
 export interface EstOutcome {
   path: string
@@ -82,6 +88,7 @@ export async function listenEst(options: EstOptions): Promise<EstListener> {
       rejectUnauthorized: false, // the routes that need a certificate say so themselves
       minVersion: 'TLSv1.2', // EST clients of today's devices speak no newer one
       sigalgs: set === 'ml-dsa' ? `${postQuantum}:${signatureAlgorithms}` : signatureAlgorithms,
+      ecdhCurve: keyExchangeGroups,
       secureOptions: constants.SSL_OP_NO_TICKET, // a resumed session would not show the chain again
       handshakeTimeout: estRequestMsMax,
     },

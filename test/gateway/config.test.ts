@@ -38,6 +38,7 @@ describe('the configuration of a gateway', () => {
       linkKey: { id: 3, file: '/srv/ami/link.key' },
       loopback: undefined,
       clock: undefined,
+      metrics: undefined,
       seal: { intervalMs: 1_000 },
       forward: { passesAfterMs: [0, 2_000, 30_000], plannedLossPercent: 10 },
       release: { graceSeconds: 21_600 },
@@ -45,6 +46,16 @@ describe('the configuration of a gateway', () => {
     })
     expect(Object.isFrozen(parse(good))).toBe(true)
     expect(parse({ ...good, tls: { ...good.tls, profileSet: 'ml-dsa' } }).tls.profileSet).toBe('ml-dsa')
+  })
+
+  test('has its metrics asked on loopback unless told otherwise, and never under a name', () => {
+    const at = (metrics: object) => parse({ ...good, metrics }).metrics
+    expect(at({ port: 9701 })).toEqual({ host: '127.0.0.1', port: 9701 })
+    expect(at({ host: '2001:db8:d::10', port: 0 })).toEqual({ host: '2001:db8:d::10', port: 0 })
+    expect(faults({ ...good, metrics: { host: 'localhost', port: 65_536 } })).toEqual([
+      'metrics.host: an IP address',
+      'metrics.port: a whole number, 0 to 65535',
+    ])
   })
 
   test('is told everything that is wrong with it at once', () => {
