@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { type Fields, readConfig } from '#gateway/fields.ts'
 import { keyIdMax } from '#gateway/oneway/mac.ts'
 
@@ -8,24 +9,53 @@ export interface MdmConfig {
   loopback: { oneway: number } | undefined
   /** folder of the readings, the batches and the quarantine */
   data: string
+  /** the ring between spooler and assembler: its folder, and octets of its files, the most */
+  spool: { folder: string; octets: number }
   /** PEM of the root that the sealer's chain must lead to */
   trustFile: string
   /** keys of the link's MACs by their ids, each 32 octets as 64 hex digits; several while one follows another */
   linkKeys: readonly { id: number; file: string }[]
   /** octets of the kernel's receive buffer to ask for */
   receiveBufferOctets: number
+  /** start also when the kernel gives less than 4 MiB */
+  allowSmallBuffer: boolean
+  /** where Prometheus may ask, on a loopback address */
+  metrics: { host: '127.0.0.1' | '::1'; port: number } | undefined
 }
+
+const loopbackForm = { pattern: /^(127\.0\.0\.1|::1)$/, says: '127.0.0.1 or ::1' }
 
 /** @throws ConfigError with everything wrong */
 export function parseMdmConfig(text: string, folder: string): Readonly<MdmConfig> {
-  return readConfig(text, (fields) => ({
-    zonesFile: fields.path('zonesFile', folder),
-    loopback: fields.optional('loopback', (ports) => ({ oneway: ports.whole('oneway', [0, 65_535]) })),
-    data: fields.path('data', folder),
-    trustFile: fields.path('trustFile', folder),
-    linkKeys: linkKeys(fields, folder),
-    receiveBufferOctets: fields.whole('receiveBufferOctets', [65_536, 1_073_741_824], 4_194_304),
+  return readConfig(text, (fields) => {
+    const data = fields.path('data', folder)
+    return {
+      zonesFile: fields.path('zonesFile', folder),
+      loopback: fields.optional('loopback', (ports) => ({ oneway: ports.whole('oneway', [0, 65_535]) })),
+      data,
+      spool: spool(fields, folder, data),
+      trustFile: fields.path('trustFile', folder),
+      linkKeys: linkKeys(fields, folder),
+      receiveBufferOctets: fields.whole('receiveBufferOctets', [65_536, 1_073_741_824], 4_194_304),
+      allowSmallBuffer: fields.flag('allowSmallBuffer', false),
+      metrics: fields.optional('metrics', (metrics) => ({
+        host: metrics.text('host', '127.0.0.1', loopbackForm) as '127.0.0.1' | '::1',
+        port: metrics.whole('port', [0, 65_535]),
+      })),
+    }
+  })
+}
+
+/** Octets of the ring: the least has room for the largest object, the default for three minutes at 50 Mbit/s. */
+export const spoolOctets = { min: 16_777_216, default: 1_073_741_824, max: 1_099_511_627_776 } as const
+
+function spool(fields: Fields, folder: string, data: string): MdmConfig['spool'] {
+  const { min, max, default: usual } = spoolOctets
+  const given = fields.optional('spool', (one) => ({
+    folder: one.optionalPath('folder', folder),
+    octets: one.whole('octets', [min, max], usual),
   }))
+  return { folder: given?.folder ?? join(data, 'spool'), octets: given?.octets ?? usual }
 }
 
 function linkKeys(fields: Fields, folder: string): { id: number; file: string }[] {

@@ -1,58 +1,97 @@
 import { readFileSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones } from '#dmz-config/zones.ts'
 import { ConfigError } from '#gateway/errors.ts'
 import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
-import { parseMdmConfig } from './config.ts'
-import { openReceiver } from './receive.ts'
-
-export interface Mdm {
-  readonly port: number
-  /** finishes what has come whole and reports once more */
-  stop(): Promise<void>
-  /** settles when it cannot store any more, with what the disk said; a later pass of the sender's brings what came meanwhile */
-  readonly failed: Promise<Error>
-}
+import { RingAssembler } from './assemble.ts'
+import { type MdmConfig, parseMdmConfig } from './config.ts'
+import { Receiver } from './receive.ts'
+import { Spooler } from './spool.ts'
+import type { AssemblerStatus } from './status.ts'
+import { StatusFile } from './status-file.ts'
+import { BatchStore } from './store.ts'
 
 const statusIntervalMs = 1_000
 
+export function assemblerStatusFile(data: string): string {
+  return join(data, 'assembler.json')
+}
+
+/** @throws ConfigError with everything wrong in it */
+export function readMdmConfig(configFile: string): Readonly<MdmConfig> {
+  return parseMdmConfig(read('configuration', configFile), dirname(resolve(configFile)))
+}
+
 /**
- * Starts the receiver by its configuration file.
- * @throws ConfigError with everything wrong in it
+ * Starts the process that receives.
+ * @param allowSmallBuffer as if the configuration said so
+ * @throws ConfigError with everything wrong in the configuration; `RECEIVE_BUFFER`
  */
-export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
-  const config = parseMdmConfig(read('configuration', configFile), dirname(resolve(configFile)))
+export async function startSpooler(configFile: string, log: Logger, allowSmallBuffer: boolean): Promise<Spooler> {
+  const config = readMdmConfig(configFile)
   const drawn = parseZones(read('zonesFile', config.zonesFile))
   const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
-  const roots = trusted(config.trustFile)
-  const keys = config.linkKeys.map(readLinkKey)
-  const fail = Promise.withResolvers<Error>()
-  const receiver = await openReceiver({
+  const spooler = await Spooler.open({
     host: addressOf(zones, 'mdm'),
     port: conduit(zones, 'oneway').port,
-    data: config.data,
-    roots,
-    keys,
+    folder: config.spool.folder,
+    octetsMax: config.spool.octets,
     receiveBufferOctets: config.receiveBufferOctets,
+    allowSmallBuffer: config.allowSmallBuffer || allowSmallBuffer,
     log,
-    onFailure: (error) => {
-      log.error({ event: 'store.failed', folder: config.data, detail: error.message })
-      fail.resolve(error)
-    },
   })
-  const report = (): void => log.info({ event: 'mdm.status', ...receiver.status() })
+  log.info({ event: 'mdm.listening', port: spooler.port })
+  return spooler
+}
+
+export interface RunningAssembler {
+  /** @returns whether all that had come whole could be stored */
+  stop(): Promise<boolean>
+  /** settles on an exception of ours: nothing that it has not finished is passed over at the next start */
+  readonly failed: Promise<Error>
+}
+
+/**
+ * Starts the process that reads the ring, verifies and stores.
+ * @throws ConfigError with everything wrong in the configuration
+ */
+export async function startAssembler(configFile: string, log: Logger): Promise<RunningAssembler> {
+  const config = readMdmConfig(configFile)
+  const [roots, keys] = [trusted(config.trustFile), config.linkKeys.map(readLinkKey)]
+  const store = new BatchStore(config.data)
+  const failure = Promise.withResolvers<Error>()
+  const onFailure = (error: Error): void => failure.resolve(error)
+  const receiver = new Receiver({ store, roots, keys, log, onFailure })
+  const { folder, octets } = config.spool
+  const assembler = new RingAssembler({ folder, octetsMax: octets, receiver, log })
+  const file = new StatusFile(assemblerStatusFile(config.data), log)
+  const report = (): void => {
+    const status: AssemblerStatus = {
+      at: Date.now(),
+      pid: process.pid,
+      ...receiver.status(),
+      ring: assembler.status(),
+    }
+    file.write(status)
+    log.info({ event: 'mdm.status', ...status })
+  }
+  const running = assembler.run().catch(onFailure)
   const timer = setInterval(report, statusIntervalMs)
-  log.info({ event: 'mdm.listening', port: receiver.port })
+  log.info({ event: 'mdm.assembling', pid: process.pid, position: assembler.status().position })
   return {
-    port: receiver.port,
-    failed: fail.promise,
+    failed: failure.promise,
     stop: async () => {
       clearInterval(timer)
+      assembler.stop()
       await receiver.close()
+      await running
+      assembler.close()
       report()
+      store.close()
       log.info({ event: 'mdm.ended' })
+      return receiver.status().storeFailure === undefined
     },
   }
 }

@@ -11,21 +11,30 @@ import {
 } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { Received } from '#gateway/oneway/gaps.ts'
+import { ReplayGuard } from './replay-guard.ts'
 
 /**
  * Batches on the IT side: `readings/000000/000000000001.ndjson` for whoever loads them, `batches/…/000000000001.batch` as
  * it was sealed, for whoever must prove one later; both under a folder named by the stream's epoch. The readings' file is
- * renamed into place last, and its being there is what "received" means: a batch that comes again finds it, and a crash in
- * between leaves nothing that counts.
+ * renamed into place last, and its being there, or an entry of the replay guard, is what "received" means: a batch that comes
+ * again finds it, and a crash in between leaves nothing that counts.
  */
 export class BatchStore {
   readonly #folder: string
   readonly #received = new Map<number, Received>()
+  readonly #guard: ReplayGuard
 
+  /** @throws Error another process has the folder; what the disk says */
   constructor(folder: string) {
     this.#folder = resolve(folder)
     makeFolder(join(this.#folder, 'quarantine'))
+    this.#guard = new ReplayGuard(this.#folder)
+    for (const { epoch, sequence } of this.#guard.entries()) this.#stream(epoch).add(sequence)
     for (const epoch of directories(folder).filter((name) => /^\d{10}$/.test(name))) this.#scan(epoch)
+  }
+
+  close(): void {
+    this.#guard.close()
   }
 
   /** What has come of a stream. Asking remembers nothing: an epoch that a forged datagram names leaves no trace. */
@@ -51,6 +60,7 @@ export class BatchStore {
   }): void {
     writeDurably(this.#path(epoch, 'batches', sequence, 'batch'), octets)
     writeDurably(this.#path(epoch, 'readings', sequence, 'ndjson'), Buffer.from(ndjson))
+    this.#guard.addAll(epoch, [sequence])
     this.#stream(epoch).add(sequence)
   }
 
@@ -97,12 +107,16 @@ export class BatchStore {
 
   #scan(epoch: string): void {
     const received = this.#stream(Number(epoch))
+    const unknown: number[] = [] // a crash came between the file and the guard
     const folder = join(this.#folder, epoch, 'readings')
     for (const thousand of directories(folder)) {
       for (const name of readdirSync(join(folder, thousand))) {
-        if (/^\d{12,16}\.ndjson$/.test(name)) received.add(Number.parseInt(name, 10))
+        if (/^\d{12,16}\.ndjson$/.test(name) && received.add(Number.parseInt(name, 10))) {
+          unknown.push(Number.parseInt(name, 10))
+        }
       }
     }
+    this.#guard.addAll(Number(epoch), unknown)
   }
 }
 

@@ -9,6 +9,12 @@ export interface Assembled {
   octets: Buffer
 }
 
+interface Begun {
+  decoder: ObjectDecoder
+  /** of its first symbol */
+  mark: number
+}
+
 export interface AssemblerLimits {
   /** objects begun and not complete, the most; the one begun first makes room */
   openMax: number
@@ -22,9 +28,9 @@ export interface AssemblerLimits {
  * `settled`: its pass goes on for as many symbols as were not lost.
  */
 export class Assembler {
-  readonly #open = new Map<string, ObjectDecoder>()
+  readonly #open = new Map<string, Begun>()
   readonly #whole = new Map<Assembled, string>()
-  readonly #unsettled = new Set<string>()
+  readonly #unsettled = new Map<string, number>()
   readonly #limits: AssemblerLimits
   #octets = 0
   /** objects that had to make room */
@@ -38,23 +44,30 @@ export class Assembler {
     return this.#open.size
   }
 
+  /** Octets of symbols that open objects hold, or have room for. */
+  get octets(): number {
+    return this.#octets
+  }
+
   /**
+   * @param mark where this datagram can be had again, not below those before; see `oldestMark`
    * @returns the object that this symbol makes whole
    * @throws PeerError `SYMBOL_CONTRADICTS`: another symbol of this number is held, and stays
    */
-  take({ epoch, sequence, shape, symbol, payload }: Datagram): Assembled | undefined {
+  take({ epoch, sequence, shape, symbol, payload }: Datagram, mark = 0): Assembled | undefined {
     // Its shape is part of the key: one that was sent in another shape before cannot spoil it.
     const { fecId, objectOctets, symbolOctets, symbols, n1 } = shape
     const key = `${epoch}/${sequence}/${fecId}/${objectOctets}/${symbolOctets}/${symbols}/${n1}`
     if (this.#unsettled.has(key)) return undefined
-    const decoder = this.#open.get(key) ?? this.#begin(key, new ObjectDecoder(shape))
+    const begun = this.#open.get(key) ?? this.#begin(key, { decoder: new ObjectDecoder(shape), mark })
+    const { decoder } = begun
     const taken = decoder.take(symbol, payload)
     if (taken === 'contradicts') throw new PeerError('SYMBOL_CONTRADICTS', `symbol ${symbol} of ${sequence}`)
     if (taken !== 'whole') return undefined
     this.#forget(key, decoder)
     const whole = { epoch, sequence, octets: decoder.object() }
     this.#whole.set(whole, key)
-    this.#unsettled.add(key)
+    this.#unsettled.set(key, begun.mark)
     return whole
   }
 
@@ -65,16 +78,26 @@ export class Assembler {
     this.#whole.delete(whole)
   }
 
-  #begin(key: string, decoder: ObjectDecoder): ObjectDecoder {
-    const octets = decoderOctets(decoder.shape)
-    for (const [oldest, open] of this.#open) {
+  /**
+   * The least mark from which all that is not settled can be begun again. An object that is whole counts always, one that is
+   * open only when it was begun at `since` or later: one whose pass lost too much must not keep everything behind it.
+   */
+  oldestMark(since: number): number | undefined {
+    const open = [...this.#open.values()].map(({ mark }) => mark).filter((mark) => mark >= since)
+    const marks = [...this.#unsettled.values(), ...open]
+    return marks.length === 0 ? undefined : Math.min(...marks)
+  }
+
+  #begin(key: string, begun: Begun): Begun {
+    const octets = decoderOctets(begun.decoder.shape)
+    for (const [oldest, { decoder }] of this.#open) {
       if (this.#open.size < this.#limits.openMax && this.#octets + octets <= this.#limits.octetsMax) break
-      this.#forget(oldest, open)
+      this.#forget(oldest, decoder)
       this.evicted++
     }
-    this.#open.set(key, decoder)
+    this.#open.set(key, begun)
     this.#octets += octets
-    return decoder
+    return begun
   }
 
   #forget(key: string, decoder: ObjectDecoder): void {
