@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { startAssembler, startSpooler } from '#mdm/main.ts'
+import { readMdmConfig, readMdmStatus, startAssembler, startSpooler } from '#mdm/main.ts'
+import { atAGlance } from '#mdm/status.ts'
 import { supervise } from '#mdm/supervise.ts'
 import { type Command, parse, UsageError } from './command.ts'
 import { openLog } from './log.ts'
@@ -11,10 +12,13 @@ const help = `ami mdm: the IT side of the one-way link
 usage: ami mdm receive --config FILE [--allow-small-buffer]
        ami mdm spool --config FILE [--allow-small-buffer]
        ami mdm assemble --config FILE
+       ami mdm status --config FILE [--json]
 
 receive   both processes: the spooler, and under its supervision the assembler
 spool     only receives, and appends each datagram to a bounded ring on disk
 assemble  reads the ring, verifies, and stores; killed at any moment it loses nothing and needs no repeat
+status    what both say of themselves, at a glance: what came, gaps and quarantine with their codes for 'ami gateway replay',
+          ring, lag, silence. Exit 1 when there is an alarm, which stands in the first line
 
 FILE is JSON: { "zonesFile", "data", "trustFile", "linkKeys": [{ "id", "file" }], "spool"?: { "folder"?, "octets"? },
 "receiveBufferOctets"?, "allowSmallBuffer"?, "metrics"?: { "host"?, "port" } }; paths are relative to its folder. linkKeys are
@@ -72,17 +76,26 @@ async function assemble(configFile: string): Promise<number> {
   return (await assembler.stop()) ? 0 : exitIo
 }
 
+function status(configFile: string, json: boolean): number {
+  const now = readMdmStatus(readMdmConfig(configFile))
+  process.stdout.write(json ? `${JSON.stringify(now)}\n` : atAGlance(now))
+  return now.alarms.length === 0 ? 0 : 1
+}
+
 async function run(args: readonly string[]): Promise<number> {
   const { values, positionals } = parse(args, {
     config: { type: 'string' },
     'allow-small-buffer': { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
   })
   const [verb, ...more] = positionals
-  if (verb === undefined || more.length > 0) throw new UsageError("mdm: one verb: 'receive', 'spool' or 'assemble'")
+  if (verb === undefined || more.length > 0)
+    throw new UsageError("mdm: one verb: 'receive', 'spool', 'assemble' or 'status'")
   if (values.config === undefined) throw new UsageError(`mdm ${verb}: --config FILE is required`)
   if (verb === 'receive') return receive(values.config, values['allow-small-buffer'])
   if (verb === 'spool') return spool(values.config, values['allow-small-buffer'])
   if (verb === 'assemble') return assemble(values.config)
+  if (verb === 'status') return status(values.config, values.json)
   throw new UsageError(`mdm: no verb '${verb}'`)
 }
 

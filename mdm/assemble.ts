@@ -80,10 +80,10 @@ export class RingAssembler {
   async #pass(signal: AbortSignal): Promise<boolean> {
     const { receiver } = this.#options
     const records = this.#reader.read()
-    for (const { datagram, position, end } of records) {
+    for (const { datagram, position, end, atMs } of records) {
       while (receiver.busy && !signal.aborted) await receiver.idle()
       if (signal.aborted) return true
-      receiver.datagram(datagram, position)
+      receiver.datagram(datagram, { mark: position, atMs })
       this.#position = end
     }
     return records.length > 0

@@ -7,16 +7,24 @@ import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { RingAssembler } from './assemble.ts'
 import { type MdmConfig, parseMdmConfig } from './config.ts'
+import { serveMetrics } from './metrics.ts'
 import { Receiver } from './receive.ts'
-import { Spooler } from './spool.ts'
-import type { AssemblerStatus } from './status.ts'
-import { StatusFile } from './status-file.ts'
+import { Spooler, type SpoolerStatus, spoolerStatusFile } from './spool.ts'
+import { type AssemblerStatus, type MdmStatus, mdmStatus } from './status.ts'
+import { readStatus, StatusFile } from './status-file.ts'
 import { BatchStore } from './store.ts'
 
 const statusIntervalMs = 1_000
 
-export function assemblerStatusFile(data: string): string {
+function assemblerStatusFile(data: string): string {
   return join(data, 'assembler.json')
+}
+
+/** What both processes said last of themselves. */
+export function readMdmStatus({ data, spool }: Pick<MdmConfig, 'data' | 'spool'>): MdmStatus {
+  const spooler = readStatus(spoolerStatusFile(spool.folder)) as SpoolerStatus | undefined
+  const assembler = readStatus(assemblerStatusFile(data)) as AssemblerStatus | undefined
+  return mdmStatus({ spooler, assembler }, Date.now())
 }
 
 /** @throws ConfigError with everything wrong in it */
@@ -67,16 +75,20 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
   const { folder, octets } = config.spool
   const assembler = new RingAssembler({ folder, octetsMax: octets, receiver, log })
   const file = new StatusFile(assemblerStatusFile(config.data), log)
+  const status = (): AssemblerStatus => ({
+    at: Date.now(),
+    pid: process.pid,
+    ...receiver.status(),
+    ring: assembler.status(),
+  })
   const report = (): void => {
-    const status: AssemblerStatus = {
-      at: Date.now(),
-      pid: process.pid,
-      ...receiver.status(),
-      ring: assembler.status(),
-    }
-    file.write(status)
-    log.info({ event: 'mdm.status', ...status })
+    const now = status()
+    file.write(now)
+    log.info({ event: 'mdm.status', ...now })
   }
+  const metrics = config.metrics && (await serveMetrics(config.metrics, () => readMdmStatus(config)))
+  if (metrics !== undefined) log.info({ event: 'mdm.metrics', port: metrics.port })
+  file.write(status())
   const running = assembler.run().catch(onFailure)
   const timer = setInterval(report, statusIntervalMs)
   log.info({ event: 'mdm.assembling', pid: process.pid, position: assembler.status().position })
@@ -84,6 +96,7 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
     failed: failure.promise,
     stop: async () => {
       clearInterval(timer)
+      metrics?.close()
       assembler.stop()
       await receiver.close()
       await running

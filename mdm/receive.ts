@@ -64,6 +64,8 @@ export interface ReceiverStatus {
   }[]
   /** of the last batch: from sealed to stored */
   lagMs: number | undefined
+  /** when the last datagram came that was authentic and within bounds, ms since 1970 */
+  lastMs: number | undefined
 }
 
 /** Objects begun and not whole, and the octets of symbols that they have room for. */
@@ -97,6 +99,7 @@ export class Receiver {
   #pendingOctets = 0
   #work: Promise<unknown> = Promise.resolve()
   #lagMs: number | undefined
+  #lastMs: number | undefined
   #storeFailure: string | undefined
 
   constructor(options: ReceiverOptions) {
@@ -117,11 +120,13 @@ export class Receiver {
   /**
    * Takes a datagram of any worth; what is refused is counted by its code.
    * @param octets written to for a moment, copied where kept @param mark its place in the ring; see `heldFrom`
+   * @param atMs when it came, ms since 1970
    */
-  datagram(octets: Buffer, mark: number): void {
+  datagram(octets: Buffer, { mark, atMs }: { mark: number; atMs: number }): void {
     this.#counts.datagrams++
     try {
       const datagram = this.#checks.datagram.read(octets)
+      this.#lastMs = atMs
       if (this.#options.store.received(datagram.epoch).has(datagram.sequence)) {
         if (datagram.symbol === 0) this.#counts.repeated++
         return
@@ -159,6 +164,7 @@ export class Receiver {
       storeFailure: this.#storeFailure,
       streams: this.#streams(),
       lagMs: this.#lagMs,
+      lastMs: this.#lastMs,
     }
   }
 

@@ -15,6 +15,8 @@ import { throwawayPki, type WithForeign } from '#test/support/pki.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
 const epoch = 7
+/** when datagrams came */
+const atMs = 1_000
 let pki: WithForeign
 let fresh: (epoch?: number) => Chain
 beforeAll(async () => {
@@ -51,7 +53,7 @@ async function lab(data = tempFolder(), checks: ReceiverOptions['checks'] = {}):
   }
   onTestFinished(end)
   const send: Lab['send'] = async (datagrams) => {
-    for (const [mark, one] of datagrams.entries()) receiver.datagram(one, mark)
+    for (const [mark, one] of datagrams.entries()) receiver.datagram(one, { mark, atMs })
     await receiver.idle()
   }
   const restart = async (): Promise<Lab> => {
@@ -324,7 +326,7 @@ describe('the receiver', () => {
       if (what === 'its quarantine') roots.pop() // so that nothing verifies
       rmSync(inTheWay, { recursive: true, force: true })
       writeFileSync(inTheWay, 'a file where a folder is due')
-      for (const one of datagramsOf(await fresh().next([seriesOf(1)]))) receiver.datagram(one, 0)
+      for (const one of datagramsOf(await fresh().next([seriesOf(1)]))) receiver.datagram(one, { mark: 0, atMs })
       await log.until({ event: 'store.failed', code: 'ENOTDIR' })
       expect(receiver.status()).toMatchObject({ batches: 0, refused: {}, storeFailure: 'ENOTDIR', streams: [] })
       expect(receiver.heldFrom(0)).toBe(0)
@@ -341,7 +343,7 @@ describe('the receiver', () => {
   test('that is closed while it cannot store keeps nothing, and holds its place for the next start', async () => {
     const { data, receiver, log } = await lab()
     writeFileSync(join(data, String(epoch).padStart(10, '0')), 'a file where a folder is due')
-    for (const one of datagramsOf(await fresh().next([seriesOf(1)]))) receiver.datagram(one, 9)
+    for (const one of datagramsOf(await fresh().next([seriesOf(1)]))) receiver.datagram(one, { mark: 9, atMs })
     await log.until({ event: 'store.failed' })
     await receiver.close()
     expect(receiver.heldFrom(0)).toBe(9)
@@ -391,9 +393,9 @@ describe('the receiver', () => {
     const all: Sealed[] = []
     for (let n = 1; n <= 64; n++) all.push(await chain.next([seriesOf(n, 1)]))
     const datagrams = all.flatMap((one) => datagramsOf(one, epoch, 8_900))
-    for (const one of datagrams.slice(0, -1)) receiver.datagram(one, 0)
+    for (const one of datagrams.slice(0, -1)) receiver.datagram(one, { mark: 0, atMs })
     expect(receiver.busy).toBe(false)
-    receiver.datagram(datagrams.at(-1)!, 0)
+    receiver.datagram(datagrams.at(-1)!, { mark: 0, atMs })
     expect(receiver.busy).toBe(true)
     await send([])
     expect(receiver.busy).toBe(false)
