@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { readMdmConfig, readMdmStatus, startAssembler, startSpooler } from '#mdm/main.ts'
+import { readMdmConfig } from '#mdm/config.ts'
+import { startSpooler } from '#mdm/spool-main.ts'
 import { atAGlance } from '#mdm/status.ts'
 import { supervise } from '#mdm/supervise.ts'
 import { type Command, parse, UsageError } from './command.ts'
@@ -38,9 +39,12 @@ const [exitSoftware, exitIo] = [70, 74]
 
 const mainFile = fileURLToPath(new URL('./main.ts', import.meta.url))
 
+/** V8 would let what is refused pile up to three times 16 MiB before it looks. */
+const memoryFlags = ['--max-semi-space-size=2']
+
 /** The channel tells it when we are gone, so that it ends and makes room for the next. */
 function spawnAssembler(configFile: string): ChildProcess {
-  const args = [mainFile, 'mdm', 'assemble', '--config', configFile]
+  const args = [...memoryFlags, mainFile, 'mdm', 'assemble', '--config', configFile]
   return spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 }
 
@@ -67,6 +71,7 @@ async function spool(configFile: string, allowSmallBuffer: boolean): Promise<num
 async function assemble(configFile: string): Promise<number> {
   const signal = untilSignal()
   const log = openLog('mdm')
+  const { startAssembler } = await import('#mdm/main.ts') // the spooler shall not carry it
   const assembler = await startAssembler(configFile, log)
   const failed = await Promise.race([signal, assembler.failed])
   if (failed instanceof Error) {
@@ -76,7 +81,8 @@ async function assemble(configFile: string): Promise<number> {
   return (await assembler.stop()) ? 0 : exitIo
 }
 
-function status(configFile: string, json: boolean): number {
+async function status(configFile: string, json: boolean): Promise<number> {
+  const { readMdmStatus } = await import('#mdm/main.ts')
   const now = readMdmStatus(readMdmConfig(configFile))
   process.stdout.write(json ? `${JSON.stringify(now)}\n` : atAGlance(now))
   return now.alarms.length === 0 ? 0 : 1

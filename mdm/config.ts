@@ -1,4 +1,6 @@
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { ConfigError } from '#gateway/errors.ts'
 import { type Fields, readConfig } from '#gateway/fields.ts'
 import { keyIdMax } from '#gateway/oneway/mac.ts'
 
@@ -66,4 +68,18 @@ function linkKeys(fields: Fields, folder: string): { id: number; file: string }[
   if (keys.length === 0) fields.fault('linkKeys', 'at least one { "id", "file" }')
   if (new Set(keys.map(({ id }) => id)).size < keys.length) fields.fault('linkKeys', 'an id twice')
   return keys
+}
+
+/** @throws ConfigError with everything wrong in it */
+export function readMdmConfig(configFile: string): Readonly<MdmConfig> {
+  return parseMdmConfig(readFile('configuration', configFile), dirname(resolve(configFile)))
+}
+
+/** @param key how the configuration calls it @throws ConfigError */
+export function readFile(key: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new ConfigError([`${key}: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`])
+  }
 }

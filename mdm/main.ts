@@ -1,15 +1,14 @@
-import { readFileSync, statSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { addressOf, conduit, loopback, parseZones } from '#dmz-config/zones.ts'
 import { ConfigError } from '#gateway/errors.ts'
 import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { RingAssembler } from './assemble.ts'
-import { type MdmConfig, parseMdmConfig } from './config.ts'
-import { serveMetrics } from './metrics.ts'
+import { type MdmConfig, readFile, readMdmConfig } from './config.ts'
+import type { MetricsServer } from './metrics.ts'
 import { Receiver } from './receive.ts'
-import { Spooler, type SpoolerStatus, spoolerStatusFile } from './spool.ts'
+import { type SpoolerStatus, spoolerStatusFile } from './spool.ts'
 import { type AssemblerStatus, type MdmStatus, mdmStatus } from './status.ts'
 import { readStatus, StatusFile } from './status-file.ts'
 import { BatchStore } from './store.ts'
@@ -25,33 +24,6 @@ export function readMdmStatus({ data, spool }: Pick<MdmConfig, 'data' | 'spool'>
   const spooler = readStatus(spoolerStatusFile(spool.folder)) as SpoolerStatus | undefined
   const assembler = readStatus(assemblerStatusFile(data)) as AssemblerStatus | undefined
   return mdmStatus({ spooler, assembler }, Date.now())
-}
-
-/** @throws ConfigError with everything wrong in it */
-export function readMdmConfig(configFile: string): Readonly<MdmConfig> {
-  return parseMdmConfig(read('configuration', configFile), dirname(resolve(configFile)))
-}
-
-/**
- * Starts the process that receives.
- * @param allowSmallBuffer as if the configuration said so
- * @throws ConfigError with everything wrong in the configuration; `RECEIVE_BUFFER`
- */
-export async function startSpooler(configFile: string, log: Logger, allowSmallBuffer: boolean): Promise<Spooler> {
-  const config = readMdmConfig(configFile)
-  const drawn = parseZones(read('zonesFile', config.zonesFile))
-  const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
-  const spooler = await Spooler.open({
-    host: addressOf(zones, 'mdm'),
-    port: conduit(zones, 'oneway').port,
-    folder: config.spool.folder,
-    octetsMax: config.spool.octets,
-    receiveBufferOctets: config.receiveBufferOctets,
-    allowSmallBuffer: config.allowSmallBuffer || allowSmallBuffer,
-    log,
-  })
-  log.info({ event: 'mdm.listening', port: spooler.port })
-  return spooler
 }
 
 export interface RunningAssembler {
@@ -86,7 +58,7 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
     file.write(now)
     log.info({ event: 'mdm.status', ...now })
   }
-  const metrics = config.metrics && (await serveMetrics(config.metrics, () => readMdmStatus(config)))
+  const metrics = config.metrics && (await openMetrics(config.metrics, config))
   if (metrics !== undefined) log.info({ event: 'mdm.metrics', port: metrics.port })
   file.write(status())
   const running = assembler.run().catch(onFailure)
@@ -109,9 +81,15 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
   }
 }
 
+/** Loaded only where it is asked for: it takes more memory than all that waits to be verified. */
+async function openMetrics(at: { host: string; port: number }, config: MdmConfig): Promise<MetricsServer> {
+  const { serveMetrics } = await import('./metrics.ts')
+  return serveMetrics(at, () => readMdmStatus(config))
+}
+
 function trusted(file: string): Uint8Array[] {
   try {
-    const roots = certificatesFromPem(read('trustFile', file))
+    const roots = certificatesFromPem(readFile('trustFile', file))
     if (roots.length === 0) throw new ConfigError([`trustFile: ${file}: no certificate in it`])
     return roots
   } catch (error) {
@@ -122,17 +100,9 @@ function trusted(file: string): Uint8Array[] {
 
 /** @throws ConfigError; the message holds nothing of the key */
 function readLinkKey({ id, file }: { id: number; file: string }): LinkKey {
-  const text = read('linkKeys', file)
+  const text = readFile('linkKeys', file)
   const mode = statSync(file).mode & 0o777
   if ((mode & 0o077) !== 0)
     throw new ConfigError([`linkKeys: ${file} is open to others (${mode.toString(8)}): chmod 600`])
   return { id, key: parseLinkKey(`linkKeys: ${file}`, text) }
-}
-
-function read(key: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError([`${key}: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`])
-  }
 }

@@ -23,13 +23,16 @@ export class ObjectDecoder {
   #tryAt: number
   #matrix: Staircase | undefined
 
-  /** @param shape within `symbolLimits` and `blockOctetsMax` */
-  constructor(shape: ObjectShape) {
+  /**
+   * @param shape within `symbolLimits` and `blockOctetsMax`
+   * @param symbols memory of `decoderOctets(shape)`, whatever is in it; the decoder's as long as it lives
+   */
+  constructor(shape: ObjectShape, symbols: Uint8Array = new Uint8Array(decoderOctets(shape))) {
     this.shape = shape
     this.#sources = sourceSymbols(shape)
     this.#tryAt = this.#sources
     this.#have = new Uint8Array(shape.symbols)
-    this.#symbols = new Uint8Array(decoderOctets(shape))
+    this.#symbols = symbols
   }
 
   /** @param payload of `payloadOctets(shape, symbol)` octets; copied @param symbol 0 to `shape.symbols` - 1 */
@@ -41,6 +44,7 @@ export class ObjectDecoder {
     }
     have[symbol] = 1
     this.#symbols.set(payload, at)
+    this.#symbols.fill(0, at + payload.length, at + this.shape.symbolOctets) // the padding of the last source symbol
     this.#count++
     if (symbol < this.#sources) this.#sourceCount++
     return this.#isWhole() ? 'whole' : 'kept'
