@@ -39,13 +39,20 @@ const [exitSoftware, exitIo] = [70, 74]
 
 const mainFile = fileURLToPath(new URL('./main.ts', import.meta.url))
 
-/** V8 would let what is refused pile up to three times 16 MiB before it looks. */
-const memoryFlags = ['--max-semi-space-size=2']
+/**
+ * Keeps what is refused from piling up: V8 would let it grow to three times 16 MiB before it looks, the C library give each
+ * thread memory of its own.
+ */
+export const assemblerMemory = {
+  flags: ['--max-semi-space-size=1', '--optimize-for-size'],
+  env: { MALLOC_ARENA_MAX: '1' },
+} as const
 
 /** The channel tells it when we are gone, so that it ends and makes room for the next. */
 function spawnAssembler(configFile: string): ChildProcess {
-  const args = [...memoryFlags, mainFile, 'mdm', 'assemble', '--config', configFile]
-  return spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const args = [...assemblerMemory.flags, mainFile, 'mdm', 'assemble', '--config', configFile]
+  const env = { ...process.env, ...assemblerMemory.env }
+  return spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env })
 }
 
 async function receive(configFile: string, allowSmallBuffer: boolean): Promise<number> {

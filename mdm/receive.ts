@@ -69,7 +69,7 @@ export interface ReceiverStatus {
 }
 
 /** Objects begun and not whole, and the octets of symbols that they have room for. */
-export const openLimits: AssemblerLimits = { openMax: 64, octetsMax: 24 * 1024 * 1024 }
+export const openLimits: AssemblerLimits = { openMax: 64, octetsMax: 16 * 1024 * 1024 }
 /** Whole objects that wait to be verified, and their octets, at which whoever feeds the receiver should wait. */
 const pendingMax = 64
 const pendingOctetsMax = 8 * 1024 * 1024

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { Child } from '#cli/demo/child.ts'
+import { assemblerMemory } from '#cli/mdm.ts'
 import type { ThrowawayPki } from './pki.ts'
 import { tempFolder } from './temp.ts'
 
@@ -33,7 +34,8 @@ export function layOutMdm(pki: ThrowawayPki, more: object = {}, folder: string =
 
 /** `ami mdm VERB` as a process of its own, ended with the test. */
 export function mdmProcess({ folder, config }: LaidOutMdm, verb: string, ...options: string[]): Child {
-  const child = new Child(verb, ['mdm', verb, '--config', config, ...options], join(folder, `${verb}.log`))
+  const args = ['mdm', verb, '--config', config, ...options]
+  const child = new Child(verb, args, join(folder, `${verb}.log`), verb === 'assemble' ? assemblerMemory : {})
   onTestFinished(async () => {
     child.kill()
     await child.ended

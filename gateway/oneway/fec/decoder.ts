@@ -25,14 +25,15 @@ export class ObjectDecoder {
 
   /**
    * @param shape within `symbolLimits` and `blockOctetsMax`
-   * @param symbols memory of `decoderOctets(shape)`, whatever is in it; the decoder's as long as it lives
+   * @param memory `decoderOctets(shape)` octets, whatever is in them; the decoder's as long as it lives
    */
-  constructor(shape: ObjectShape, symbols: Uint8Array = new Uint8Array(decoderOctets(shape))) {
+  constructor(shape: ObjectShape, memory: Uint8Array = new Uint8Array(decoderOctets(shape))) {
     this.shape = shape
     this.#sources = sourceSymbols(shape)
     this.#tryAt = this.#sources
-    this.#have = new Uint8Array(shape.symbols)
-    this.#symbols = symbols
+    const symbolsEnd = shape.symbols * shape.symbolOctets
+    this.#symbols = memory.subarray(0, symbolsEnd)
+    this.#have = memory.subarray(symbolsEnd).fill(0)
   }
 
   /** @param payload of `payloadOctets(shape, symbol)` octets; copied @param symbol 0 to `shape.symbols` - 1 */
@@ -74,7 +75,7 @@ export class ObjectDecoder {
   }
 }
 
-/** What a decoder of this shape holds in symbols. */
+/** What a decoder of this shape holds: all symbols, and which of them have come. */
 export function decoderOctets({ symbols, symbolOctets }: ObjectShape): number {
-  return symbols * symbolOctets
+  return symbols * (symbolOctets + 1)
 }

@@ -1,37 +1,12 @@
-/**
- * Mutated datagrams at the receiver's entrance, in a process of its own so that its memory can be measured. One line of JSON at
- * the end. What is stored is compared with what was sealed.
- *
- *   node test/mdm/mutants.ts --count 10000000 --seed 1
- */
 import { createSecretKey } from 'node:crypto'
-import { parseArgs } from 'node:util'
-import { pino } from 'pino'
 import { DatagramWriter, macAt } from '#gateway/oneway/datagram.ts'
 import { blockOctetsMax, type FecId, payloadOctets, sourceSymbols, symbolLimits } from '#gateway/oneway/fec/block.ts'
-import { Received } from '#gateway/oneway/gaps.ts'
 import { type LinkKey, sealMac } from '#gateway/oneway/mac.ts'
-import { Receiver } from '#mdm/receive.ts'
-import type { BatchStore } from '#mdm/store.ts'
-import { certificatesFromPem } from '#pki/verify.ts'
-import { Chain, type Sealed, sealerOf, seriesOf } from '#test/support/batches.ts'
-import { datagramsOf, linkKey } from '#test/support/datagrams.ts'
-import { throwawayPki } from '#test/support/pki.ts'
+import type { Sealed } from './batches.ts'
+import { linkKey } from './datagrams.ts'
 
-export interface MutantReport {
-  mutants: number
-  seconds: number
-  /** the greatest resident set seen, octets */
-  rss: number
-  refused: Record<string, number>
-  stored: number
-  /** stored and not what was sealed under that name */
-  forged: number
-  open: { objects: number; octets: number }
-  failures: string[]
-}
-
-const epoch = 7
+/** Of the stream that is mutated. */
+export const epoch = 7
 const foreignKey: LinkKey = { id: linkKey.id, key: createSecretKey(Buffer.alloc(32, 1)) }
 /** One in so many is a whole object that is judged by its signature. */
 const wholeEvery = 2_000
@@ -39,7 +14,7 @@ const wholeEvery = 2_000
 const genuineEvery = 50
 
 /** xorshift32: whole numbers below `below`, the same for the same seed. */
-function randomFrom(seed: number): (below: number) => number {
+export function randomFrom(seed: number): (below: number) => number {
   let state = seed >>> 0 || 1
   return (below) => {
     state ^= state << 13
@@ -48,10 +23,13 @@ function randomFrom(seed: number): (below: number) => number {
     return Math.floor(((state >>> 0) / 2 ** 32) * below)
   }
 }
-type Random = ReturnType<typeof randomFrom>
+export type Random = ReturnType<typeof randomFrom>
 
-/** Writes a mutant into memory that is the caller's until the next. */
-class Mutants {
+/**
+ * Mutants of genuine datagrams, of whoever has no key and of whoever has it: most are sealed again, so that what comes after the
+ * MAC is tried too. Each is the caller's until the next.
+ */
+export class Mutants {
   readonly #random: Random
   readonly #genuine: readonly Buffer[]
   readonly #batches: readonly Sealed[]
@@ -62,7 +40,7 @@ class Mutants {
   constructor(random: Random, genuine: readonly Buffer[], batches: readonly Sealed[]) {
     this.#random = random
     this.#genuine = genuine
-    this.#batches = batches
+    this.#batches = batches.filter(({ octets }) => octets.length <= 8_900)
   }
 
   next(): Buffer {
@@ -142,67 +120,3 @@ function sealed(octets: Buffer): Buffer {
   sealMac(octets, macAt, linkKey.key)
   return octets
 }
-
-/** Forgets nothing that was stored, and keeps no octets. */
-function memoryStore(batches: readonly Sealed[], report: Pick<MutantReport, 'stored' | 'forged'>): BatchStore {
-  const received = new Map<number, Received>()
-  const store: Pick<BatchStore, 'received' | 'epochs' | 'put' | 'batch' | 'quarantine' | 'close'> = {
-    received: (of) => received.get(of) ?? new Received(),
-    epochs: () => [...received.keys()],
-    batch: () => undefined,
-    quarantine: () => {},
-    close: () => {},
-    put: ({ epoch: of, sequence, octets }) => {
-      const genuine = of === epoch ? batches.find((one) => one.sequence === sequence) : undefined
-      report.stored++
-      if (genuine === undefined || Buffer.compare(genuine.octets, octets) !== 0) report.forged++
-    },
-  }
-  return store as BatchStore
-}
-
-async function run(count: number, seed: number): Promise<MutantReport> {
-  const report: MutantReport = {
-    mutants: count,
-    seconds: 0,
-    rss: 0,
-    refused: {},
-    stored: 0,
-    forged: 0,
-    open: { objects: 0, octets: 0 },
-    failures: [],
-  }
-  const pki = await throwawayPki()
-  const chain = new Chain(await sealerOf(pki), epoch)
-  const batches = [await chain.next([seriesOf(1, 2)]), await chain.next([seriesOf(2, 96), seriesOf(3, 96)])]
-  const long = await chain.next(Array.from({ length: 60 }, (_, n) => seriesOf(n, 96)))
-  const genuine = [...batches, long].flatMap(({ octets, sequence }) =>
-    [0, 0.1].flatMap((lossShare) => datagramsOf(octets, { epoch, sequence, symbolOctets: 64, lossShare })),
-  )
-  const mutants = new Mutants(randomFrom(seed), genuine, batches)
-  const receiver = new Receiver({
-    store: memoryStore([...batches, long], report),
-    roots: certificatesFromPem(pki.rootPem),
-    keys: [linkKey],
-    log: pino({ level: 'silent' }),
-    onFailure: ({ message }) => report.failures.push(message),
-  })
-  const began = performance.now()
-  for (let made = 0; made < count; made++) {
-    receiver.datagram(mutants.next(), { mark: made, atMs: made })
-    while (receiver.busy) await receiver.idle()
-    if (made % 10_000 !== 0) continue
-    await new Promise((next) => setImmediate(next))
-    report.rss = Math.max(report.rss, process.memoryUsage.rss())
-    const { objects, octets } = receiver.status().open
-    report.open = { objects: Math.max(report.open.objects, objects), octets: Math.max(report.open.octets, octets) }
-  }
-  await receiver.idle()
-  report.seconds = (performance.now() - began) / 1000
-  report.refused = receiver.status().refused
-  pki.close()
-  return report
-}
-
-const { values } = parseArgs({ options: { count: { type: 'string' }, seed: { type: 'string', default: '1' } } })
-process.stdout.write(`${JSON.stringify(await run(Number(values.count), Number(values.seed)))}\n`)
