@@ -44,7 +44,7 @@ describe.skipIf(reason !== undefined)(`a full disk${reason === undefined ? '' : 
   test('under the ring: whole records stay, the rest is counted, and it goes on when there is room', async () => {
     const disk = smallDisk(2_000_000)
     const free = fill(disk, 400_000)
-    const ring = new SpoolRing(disk, 16_777_216)
+    const ring = new SpoolRing(disk, 268_435_456) // so that the file goes on
     const datagram = Buffer.alloc(1_400, 1)
     for (let n = 0; n < 600; n++) ring.append(datagram, n)
     ring.flush()
