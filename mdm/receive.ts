@@ -1,4 +1,3 @@
-import { setTimeout as moment } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/batch.ts'
 import { PeerError, type PeerFault } from '#gateway/errors.ts'
@@ -7,6 +6,7 @@ import { DatagramReader } from '#gateway/oneway/datagram.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { encodeReplayCode, replayCodes } from '#gateway/oneway/replay-code.ts'
 import { toNdjson } from './ndjson.ts'
+import { Patience } from './patience.ts'
 import { checkPlace } from './place.ts'
 import type { BatchStore } from './store.ts'
 import { type VerifiedBatch, verifyBatch } from './verify.ts'
@@ -78,8 +78,6 @@ const gapsNamedMax = 100
 const quarantineNamedMax = 20
 /** Exceptions of ours that are told with their datagram, the most. */
 const unhandledToldMax = 10
-/** A store that fails is tried again, at first and at last after so long. */
-const retryMs = { first: 500, last: 10_000 } as const
 
 /**
  * From datagrams, or whole objects of another carrier, to stored batches. The order of checks: MAC, bounds (`DatagramReader`),
@@ -94,16 +92,16 @@ export class Receiver {
   readonly #refused: Partial<Record<PeerFault, number>> = {}
   readonly #counts = { datagrams: 0, delivered: 0, batches: 0, readings: 0, repeated: 0 }
   readonly #quarantine = new Map<string, ReceiverStatus['quarantine'][number]>()
-  readonly #closing = new AbortController()
+  readonly #patience: Patience
   #pending = 0
   #pendingOctets = 0
   #work: Promise<unknown> = Promise.resolve()
   #lagMs: number | undefined
   #lastMs: number | undefined
-  #storeFailure: string | undefined
 
   constructor(options: ReceiverOptions) {
     this.#options = options
+    this.#patience = new Patience(options.log)
     this.#checks = {
       datagram: new DatagramReader(options.keys, batchOctetsMax),
       verify: verifyBatch,
@@ -161,7 +159,7 @@ export class Receiver {
       evicted,
       refused: this.#refused,
       quarantine: [...this.#quarantine.values()].slice(-quarantineNamedMax),
-      storeFailure: this.#storeFailure,
+      storeFailure: this.#patience.failure,
       streams: this.#streams(),
       lagMs: this.#lagMs,
       lastMs: this.#lastMs,
@@ -175,7 +173,7 @@ export class Receiver {
 
   /** Finishes what has come whole, unless the store fails: that is left for the next start. */
   async close(): Promise<void> {
-    this.#closing.abort()
+    this.#patience.end()
     await this.#work
   }
 
@@ -212,7 +210,7 @@ export class Receiver {
       const batch = await this.#verify(octets)
       this.#checks.place(whole, batch, this.#options.store)
       const ndjson = toNdjson(sequence, batch.series)
-      return await this.#patiently(() => {
+      return await this.#patience.with<Outcome>(() => {
         this.#options.store.put({ epoch, sequence, octets, ndjson })
         this.#stored(whole, batch)
         return 'stored'
@@ -233,7 +231,7 @@ export class Receiver {
   /** The object is kept whole, and named until its like has come. */
   async #refuse({ epoch, sequence, octets }: Assembled, { code, message, cause }: PeerError): Promise<Outcome> {
     const { log, store } = this.#options
-    const outcome = await this.#patiently(() => {
+    const outcome = await this.#patience.with<Outcome>(() => {
       store.quarantine({ epoch, sequence, code, octets })
       return 'refused'
     })
@@ -246,28 +244,6 @@ export class Receiver {
     if (this.#quarantine.size > quarantineNamedMax) this.#quarantine.delete(this.#quarantine.keys().next().value!)
     log.error({ event: 'batch.refused', epoch, sequence, code, detail: message, cause, replay })
     return outcome
-  }
-
-  /** A disk that is full, or gone, is told once and tried again until it takes what there is: nobody has to restart us. */
-  async #patiently(act: () => Outcome): Promise<Outcome> {
-    for (let wait: number = retryMs.first; ; wait = Math.min(wait * 2, retryMs.last)) {
-      try {
-        const outcome = act()
-        if (this.#storeFailure !== undefined) this.#options.log.info({ event: 'store.resumed' })
-        this.#storeFailure = undefined
-        return outcome
-      } catch (error) {
-        this.#tellFailure(diskFailure(error))
-      }
-      const signal = this.#closing.signal
-      await moment(wait, undefined, { signal }).catch(() => {})
-      if (signal.aborted) return 'left'
-    }
-  }
-
-  #tellFailure({ code, message }: { code: string; message: string }): void {
-    if (this.#storeFailure !== code) this.#options.log.error({ event: 'store.failed', code, detail: message })
-    this.#storeFailure = code
   }
 
   /** An exception where a fault was due is ours: the octets are kept, the operator is told, and the next batch is taken. */
@@ -299,11 +275,4 @@ function claimedReadings(octets: Buffer): number {
     if (error instanceof PeerError) return 0
     throw error
   }
-}
-
-/** @throws what is no word of the system's or the database's: that is ours */
-function diskFailure(error: unknown): { code: string; message: string } {
-  const { code, message } = error as NodeJS.ErrnoException
-  if (typeof code !== 'string' || error instanceof PeerError) throw error
-  return { code, message }
 }
