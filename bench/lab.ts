@@ -88,7 +88,10 @@ export function layOutMdm({ folder, trustFile }: Lab, name: string): { config: s
   mkdirSync(join(folder, name))
   const [config, data] = [join(folder, name, 'mdm.json'), join(folder, name, 'mdm')]
   const linkKeys = [{ id: 0, file: join(folder, 'link.key') }]
-  writeFileSync(config, JSON.stringify({ zonesFile, loopback: { oneway: 0 }, data, trustFile, linkKeys }))
+  writeFileSync(
+    config,
+    JSON.stringify({ zonesFile, loopback: { oneway: 0 }, data, trustFile, linkKeys, allowSmallBuffer: true }),
+  )
   return { config, data }
 }
 

@@ -119,9 +119,11 @@ async function runOnce(lab: Lab, { name, publisher, encoded }: OneRun): Promise<
   let gateway: Child | undefined
   try {
     const mdmPort = Number((await mdm.until('mdm.listening')).port)
+    const assembler = Number((await mdm.until('mdm.assembling')).pid)
+    const mdmCpuSeconds = (): number => cpuSeconds(mdm.pid) + cpuSeconds(assembler)
     gateway = start(lab, 'gateway', ['gateway', '--config', layOutGateway(lab, name, mdmPort)])
     const { port } = await gateway.until('gateway.listening')
-    const before = [cpuSeconds(gateway.pid), cpuSeconds(mdm.pid)] as const
+    const before = [cpuSeconds(gateway.pid), mdmCpuSeconds()] as const
     const request: PublisherRequest = { kind: 'publish', endpoint: lab.endpoint(Number(port)) }
     const publish = await publisher.ask<PublishRun>(request)
     const missing = await arrival(mdm, encoded.readings)
@@ -131,7 +133,7 @@ async function runOnce(lab: Lab, { name, publisher, encoded }: OneRun): Promise<
       missing,
       stored: storedIn(data),
       gatewayCpuSeconds: cpuSeconds(gateway.pid) - before[0],
-      mdmCpuSeconds: cpuSeconds(mdm.pid) - before[1],
+      mdmCpuSeconds: mdmCpuSeconds() - before[1],
     }
   } finally {
     gateway?.kill() // what is left to do are repeats for losses that did not happen

@@ -1,72 +1,101 @@
-import { readFileSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { addressOf, conduit, loopback, parseZones } from '#dmz-config/zones.ts'
 import { ConfigError } from '#gateway/errors.ts'
 import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
-import { parseMdmConfig } from './config.ts'
-import { openReceiver } from './receive.ts'
+import { RingAssembler } from './assemble.ts'
+import { type MdmConfig, readFile, readMdmConfig } from './config.ts'
+import type { MetricsServer } from './metrics.ts'
+import { Receiver } from './receive.ts'
 import { sinkOf } from './sinks/config.ts'
 import { Dispatcher } from './sinks/dispatch.ts'
+import { type SpoolerStatus, spoolerStatusFile } from './spool.ts'
+import { type AssemblerStatus, type MdmStatus, mdmStatus } from './status.ts'
+import { readStatus, StatusFile } from './status-file.ts'
 import { BatchStore } from './store.ts'
-
-export interface Mdm {
-  readonly port: number
-  /** finishes what has come whole and reports once more */
-  stop(): Promise<void>
-  /** settles when it cannot store any more, with what the disk said; a later pass of the sender's brings what came meanwhile */
-  readonly failed: Promise<Error>
-}
 
 const statusIntervalMs = 1_000
 
+function assemblerStatusFile(data: string): string {
+  return join(data, 'assembler.json')
+}
+
+/** What both processes said last of themselves. */
+export function readMdmStatus({ data, spool }: Pick<MdmConfig, 'data' | 'spool'>): MdmStatus {
+  const spooler = readStatus(spoolerStatusFile(spool.folder)) as SpoolerStatus | undefined
+  const assembler = readStatus(assemblerStatusFile(data)) as AssemblerStatus | undefined
+  return mdmStatus({ spooler, assembler }, Date.now())
+}
+
+export interface RunningAssembler {
+  /** @returns whether all that had come whole could be stored */
+  stop(): Promise<boolean>
+  /** settles on an exception of ours: nothing that it has not finished is passed over at the next start */
+  readonly failed: Promise<Error>
+}
+
 /**
- * Starts the receiver by its configuration file.
- * @throws ConfigError with everything wrong in it
+ * Starts the process that reads the ring, verifies and stores.
+ * @throws ConfigError with everything wrong in the configuration
  */
-export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
-  const config = parseMdmConfig(read('configuration', configFile), dirname(resolve(configFile)))
-  const drawn = parseZones(read('zonesFile', config.zonesFile))
-  const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
-  const roots = trusted(config.trustFile)
-  const keys = config.linkKeys.map(readLinkKey)
+export async function startAssembler(configFile: string, log: Logger): Promise<RunningAssembler> {
+  const config = readMdmConfig(configFile)
+  const [roots, keys] = [trusted(config.trustFile), config.linkKeys.map(readLinkKey)]
   const sinks = config.sinks.map(sinkOf)
   const store = new BatchStore(config.data)
-  const fail = Promise.withResolvers<Error>()
-  const receiver = await openReceiver({
-    host: addressOf(zones, 'mdm'),
-    port: conduit(zones, 'oneway').port,
-    store,
-    roots,
-    keys,
-    receiveBufferOctets: config.receiveBufferOctets,
-    log,
-    onFailure: (error) => {
-      log.error({ event: 'store.failed', folder: config.data, detail: error.message })
-      fail.resolve(error)
-    },
-  })
+  const failure = Promise.withResolvers<Error>()
+  const onFailure = (error: Error): void => failure.resolve(error)
+  const receiver = new Receiver({ store, roots, keys, log, onFailure })
+  const { folder, octets } = config.spool
+  const assembler = new RingAssembler({ folder, octetsMax: octets, receiver, log })
   const dispatcher = new Dispatcher({ store, sinks, log })
-  const report = (): void => log.info({ event: 'mdm.status', ...receiver.status(), sinks: dispatcher.status() })
+  const file = new StatusFile(assemblerStatusFile(config.data), log)
+  const status = (): AssemblerStatus => ({
+    at: Date.now(),
+    pid: process.pid,
+    ...receiver.status(),
+    ring: assembler.status(),
+    sinks: dispatcher.status(),
+  })
+  const report = (): void => {
+    const now = status()
+    file.write(now)
+    log.info({ event: 'mdm.status', ...now })
+  }
+  const metrics = config.metrics && (await openMetrics(config.metrics, config))
+  if (metrics !== undefined) log.info({ event: 'mdm.metrics', port: metrics.port })
+  file.write(status())
+  const running = assembler.run().catch(onFailure)
   const timer = setInterval(report, statusIntervalMs)
-  log.info({ event: 'mdm.listening', port: receiver.port })
+  log.info({ event: 'mdm.assembling', pid: process.pid, position: assembler.status().position })
   return {
-    port: receiver.port,
-    failed: fail.promise,
+    failed: failure.promise,
     stop: async () => {
       clearInterval(timer)
+      metrics?.close()
+      assembler.stop()
       await receiver.close()
+      await running
+      assembler.close()
       await dispatcher.close()
       report()
+      store.close()
       log.info({ event: 'mdm.ended' })
+      return receiver.status().storeFailure === undefined
     },
   }
 }
 
+/** Loaded only where it is asked for: it takes more memory than all that waits to be verified. */
+async function openMetrics(at: { host: string; port: number }, config: MdmConfig): Promise<MetricsServer> {
+  const { serveMetrics } = await import('./metrics.ts')
+  return serveMetrics(at, () => readMdmStatus(config))
+}
+
 function trusted(file: string): Uint8Array[] {
   try {
-    const roots = certificatesFromPem(read('trustFile', file))
+    const roots = certificatesFromPem(readFile('trustFile', file))
     if (roots.length === 0) throw new ConfigError([`trustFile: ${file}: no certificate in it`])
     return roots
   } catch (error) {
@@ -77,17 +106,9 @@ function trusted(file: string): Uint8Array[] {
 
 /** @throws ConfigError; the message holds nothing of the key */
 function readLinkKey({ id, file }: { id: number; file: string }): LinkKey {
-  const text = read('linkKeys', file)
+  const text = readFile('linkKeys', file)
   const mode = statSync(file).mode & 0o777
   if ((mode & 0o077) !== 0)
     throw new ConfigError([`linkKeys: ${file} is open to others (${mode.toString(8)}): chmod 600`])
   return { id, key: parseLinkKey(`linkKeys: ${file}`, text) }
-}
-
-function read(key: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError([`${key}: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`])
-  }
 }

@@ -1,40 +1,37 @@
-import { createSocket, type Socket } from 'node:dgram'
-import { isIPv6 } from 'node:net'
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/batch.ts'
-import { ConfigError, PeerError, type PeerFault } from '#gateway/errors.ts'
-import { type Assembled, Assembler } from '#gateway/oneway/assemble.ts'
+import { PeerError, type PeerFault } from '#gateway/errors.ts'
+import { type Assembled, Assembler, type AssemblerLimits } from '#gateway/oneway/assemble.ts'
 import { DatagramReader } from '#gateway/oneway/datagram.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
-import { replayCodes } from '#gateway/oneway/replay-code.ts'
-import { follows } from '#gateway/oneway/seal.ts'
+import { encodeReplayCode, replayCodes } from '#gateway/oneway/replay-code.ts'
+import { Patience } from './patience.ts'
+import { checkPlace } from './place.ts'
 import { keptBatch } from './sinks/sink.ts'
 import type { BatchStore } from './store.ts'
 import { type VerifiedBatch, verifyBatch } from './verify.ts'
 
 export interface ReceiverOptions {
-  host: string
-  port: number
   store: BatchStore
   /** DER */
   roots: readonly Uint8Array[]
   /** of the datagrams' MACs, each with another id */
   keys: readonly LinkKey[]
-  receiveBufferOctets: number
   log: Logger
-  /** what has come whole cannot be stored, or not be kept in quarantine */
+  /** an exception of ours: nothing that is not stored is passed over, and the process should end */
   onFailure: (error: Error) => void
+  /** what takes datagrams apart, and what judges whole objects; other ones only for a test that takes a check away */
+  checks?: Partial<Checks>
 }
 
-export interface Receiver {
-  readonly port: number
-  status(): ReceiverStatus
-  /** resolves when everything that has come whole is verified and kept */
-  idle(): Promise<void>
-  /** finishes what has come whole */
-  close(): Promise<void>
+export interface Checks {
+  datagram: Pick<DatagramReader, 'read'>
+  verify: typeof verifyBatch
+  place: typeof checkPlace
 }
+
+/** What became of a whole object: `left` when the receiver was closed before a failing store took it. */
+export type Outcome = 'stored' | 'repeated' | 'refused' | 'left'
 
 export interface ReceiverStatus {
   datagrams: number
@@ -45,10 +42,16 @@ export interface ReceiverStatus {
   readings: number
   /** batches of passes that came again */
   repeated: number
+  /** objects begun and not whole, and the octets that they have room for */
+  open: { objects: number; octets: number }
   /** objects begun that had to make room before they were whole */
   evicted: number
   /** what was dropped or quarantined, by code */
   refused: Partial<Record<PeerFault, number>>
+  /** objects that did not verify and whose like has not come since, the last `quarantineNamedMax` of them */
+  quarantine: { epoch: number; sequence: number; code: PeerFault; replay: string }[]
+  /** what the disk said last, while it says so: nothing is lost, everything waits */
+  storeFailure: string | undefined
   /** of each stream: highest sequence, how many are missing below it, and the first hundred ranges of them */
   streams: {
     epoch: number
@@ -61,185 +64,201 @@ export interface ReceiverStatus {
   }[]
   /** of the last batch: from sealed to stored */
   lagMs: number | undefined
+  /** when the last datagram came that was authentic and within bounds, ms since 1970 */
+  lastMs: number | undefined
 }
 
-/** Objects begun and not whole, and the memory for them. */
-const assemblerLimits = { openMax: 64, octetsMax: 64 * 1024 * 1024 }
-/** Whole objects that wait to be verified, and their octets; beyond, one is left to a later pass. */
-const pendingMax = 256
-const pendingOctetsMax = 64 * 1024 * 1024
-/** Turns that a batch waits for the socket, the most: a sender without pause must not keep us from storing. */
-const emptyTurnsMax = 2_000
-/** Gaps that one status names, the most. */
+/** Objects begun and not whole, and the octets of symbols that they have room for. */
+export const openLimits: AssemblerLimits = { openMax: 64, octetsMax: 16 * 1024 * 1024 }
+/** Whole objects that wait to be verified, and their octets, at which whoever feeds the receiver should wait. */
+const pendingMax = 64
+const pendingOctetsMax = 8 * 1024 * 1024
+/** Gaps that one status names, the most, and objects in quarantine. */
 const gapsNamedMax = 100
+const quarantineNamedMax = 20
+/** Exceptions of ours that are told with their datagram, the most. */
+const unhandledToldMax = 10
 
-export async function openReceiver(options: ReceiverOptions): Promise<Receiver> {
-  const receiver = new UdpReceiver(options)
-  await receiver.listen()
-  return receiver
-}
-
-class UdpReceiver implements Receiver {
+/**
+ * From datagrams, or whole objects of another carrier, to stored batches. The order of checks: MAC, bounds (`DatagramReader`),
+ * replay guard (`store`), forward error correction (`Assembler`), signature, chain and revocation, form and root
+ * (`verifyBatch`), its place in the chain (`checkPlace`), durable commit (`store`). It has no socket and no clock but the
+ * wall's: whoever feeds it waits for `idle` while it is `busy`.
+ */
+export class Receiver {
   readonly #options: ReceiverOptions
-  readonly #socket: Socket
-  readonly #store: BatchStore
-  readonly #reader: DatagramReader
-  readonly #assembler = new Assembler(assemblerLimits)
+  readonly #checks: Checks
+  readonly #assembler = new Assembler(openLimits)
   readonly #refused: Partial<Record<PeerFault, number>> = {}
   readonly #counts = { datagrams: 0, delivered: 0, batches: 0, readings: 0, repeated: 0 }
+  readonly #quarantine = new Map<string, ReceiverStatus['quarantine'][number]>()
+  readonly #patience: Patience
   #pending = 0
   #pendingOctets = 0
-  #work: Promise<void> = Promise.resolve()
+  #work: Promise<unknown> = Promise.resolve()
   #lagMs: number | undefined
+  #lastMs: number | undefined
 
   constructor(options: ReceiverOptions) {
     this.#options = options
-    this.#store = options.store
-    this.#reader = new DatagramReader(options.keys, batchOctetsMax)
-    this.#socket = createSocket({ type: isIPv6(options.host) ? 'udp6' : 'udp4' })
-    this.#socket.on('message', (octets) => this.#take(octets))
-  }
-
-  get port(): number {
-    return this.#socket.address().port
-  }
-
-  async listen(): Promise<void> {
-    const { host, port, receiveBufferOctets, log } = this.#options
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#socket.once('error', reject)
-    this.#socket.bind({ address: host, port, exclusive: true }, resolve)
-    await promise.catch(({ code }: NodeJS.ErrnoException) => {
-      throw new ConfigError([`zonesFile: cannot listen on ${host}, UDP port ${port} (${code})`])
-    })
-    this.#socket.off('error', reject)
-    this.#socket.on('error', (error) => log.error({ event: 'mdm.socket', detail: error.message }))
-    this.#socket.setRecvBufferSize(receiveBufferOctets)
-    const got = this.#socket.getRecvBufferSize() / 2 // Linux tells twice what it gives
-    if (got < receiveBufferOctets) {
-      log.warn({
-        event: 'mdm.buffer',
-        octets: got,
-        wanted: receiveBufferOctets,
-        mend: `sysctl net.core.rmem_max=${receiveBufferOctets}`,
-      })
+    this.#patience = new Patience(options.log)
+    this.#checks = {
+      datagram: new DatagramReader(options.keys, batchOctetsMax),
+      verify: verifyBatch,
+      place: checkPlace,
+      ...options.checks,
     }
   }
 
+  /** So much waits to be verified and stored that no more should come. */
+  get busy(): boolean {
+    return this.#pending >= pendingMax || this.#pendingOctets >= pendingOctetsMax
+  }
+
+  /**
+   * Takes a datagram of any worth; what is refused is counted by its code.
+   * @param octets written to for a moment, copied where kept @param mark its place in the ring; see `heldFrom`
+   * @param atMs when it came, ms since 1970
+   */
+  datagram(octets: Buffer, { mark, atMs }: { mark: number; atMs: number }): void {
+    this.#counts.datagrams++
+    try {
+      const datagram = this.#checks.datagram.read(octets)
+      this.#lastMs = atMs
+      if (this.#options.store.received(datagram.epoch).has(datagram.sequence)) {
+        if (datagram.symbol === 0) this.#counts.repeated++
+        return
+      }
+      const whole = this.#assembler.take(datagram, mark)
+      if (whole !== undefined) this.#queue(whole, () => this.#assembler.settled(whole))
+    } catch (error) {
+      if (!(error instanceof PeerError)) this.#tellUnhandled(error as Error, octets)
+      this.#count(error instanceof PeerError ? error.code : 'UNHANDLED')
+    }
+  }
+
+  /** Takes a whole object that another carrier brought. Nothing about it is believed. @returns when it is durable, or refused */
+  object(whole: Assembled): Promise<Outcome> {
+    if (whole.octets.length > batchOctetsMax) {
+      this.#count('DATAGRAM_LIMIT')
+      return Promise.resolve('refused')
+    }
+    return this.#queue(whole, () => {})
+  }
+
+  /** The mark from which all that is not settled can be had again; objects that were begun before `since` are given up. */
+  heldFrom(since: number): number | undefined {
+    return this.#assembler.oldestMark(since)
+  }
+
   status(): ReceiverStatus {
-    const streams = this.#store.epochs().map((epoch) => {
-      const received = this.#store.received(epoch)
+    const { evicted, openCount, octets } = this.#assembler
+    return {
+      ...this.#counts,
+      open: { objects: openCount, octets },
+      evicted,
+      refused: this.#refused,
+      quarantine: [...this.#quarantine.values()].slice(-quarantineNamedMax),
+      storeFailure: this.#patience.failure,
+      streams: this.#streams(),
+      lagMs: this.#lagMs,
+      lastMs: this.#lastMs,
+    }
+  }
+
+  /** resolves when everything that has come whole is verified and stored */
+  async idle(): Promise<void> {
+    await this.#work
+  }
+
+  /** Finishes what has come whole, unless the store fails: that is left for the next start. */
+  async close(): Promise<void> {
+    this.#patience.end()
+    await this.#work
+  }
+
+  #streams(): ReceiverStatus['streams'] {
+    return this.#options.store.epochs().map((epoch) => {
+      const received = this.#options.store.received(epoch)
       const gaps = received.gaps()
       const missing = gaps.reduce((sum, [from, to]) => sum + to - from + 1, 0)
       const named = gaps.slice(0, gapsNamedMax)
       return { epoch, highest: received.highest, missing, gaps: named, replay: replayCodes(epoch, named, gapsNamedMax) }
     })
-    const { evicted } = this.#assembler
-    return { ...this.#counts, evicted, refused: this.#refused, streams, lagMs: this.#lagMs }
-  }
-
-  idle(): Promise<void> {
-    return this.#work
-  }
-
-  async close(): Promise<void> {
-    this.#socket.close()
-    await this.#work
-  }
-
-  #take(octets: Buffer): void {
-    this.#counts.datagrams++
-    try {
-      const datagram = this.#reader.read(octets)
-      if (this.#store.received(datagram.epoch).has(datagram.sequence)) {
-        if (datagram.symbol === 0) this.#counts.repeated++
-        return
-      }
-      const whole = this.#assembler.take(datagram)
-      if (whole === undefined) return
-      if (this.#pending >= pendingMax || this.#pendingOctets + whole.octets.length > pendingOctetsMax) {
-        this.#assembler.settled(whole)
-        return
-      }
-      this.#pending++
-      this.#pendingOctets += whole.octets.length
-      this.#work = this.#work.then(() => this.#finish(whole)).catch(this.#options.onFailure)
-    } catch (error) {
-      if (!(error instanceof PeerError)) throw error
-      this.#count(error.code)
-    }
   }
 
   /** One object after the other, in the order in which they became whole. */
-  async #finish(whole: Assembled): Promise<void> {
+  #queue(whole: Assembled, settle: () => void): Promise<Outcome> {
+    this.#pending++
+    this.#pendingOctets += whole.octets.length
+    const outcome = this.#work.then(async () => {
+      const outcome = await this.#finish(whole)
+      if (outcome !== 'left') settle()
+      this.#pending--
+      this.#pendingOctets -= whole.octets.length
+      return outcome
+    })
+    this.#work = outcome.catch(this.#options.onFailure)
+    return outcome
+  }
+
+  async #finish(whole: Assembled): Promise<Outcome> {
     const { epoch, sequence, octets } = whole
-    await this.#socketEmpty()
+    if (this.#options.store.received(epoch).has(sequence)) return 'repeated'
+    this.#counts.delivered += claimedReadings(octets)
     try {
-      if (this.#store.received(epoch).has(sequence)) return
-      this.#counts.delivered += claimedReadings(octets)
       const batch = await this.#verify(octets)
-      this.#checkPlace(whole, batch)
-      this.#store.put(keptBatch(batch, octets))
-      this.#counts.batches++
-      this.#counts.readings += batch.header.readingCount
-      this.#lagMs = Date.now() - batch.header.createdAtMs
+      this.#checks.place(whole, batch, this.#options.store)
+      return await this.#patience.with<Outcome>(() => {
+        this.#options.store.put(keptBatch(batch, octets))
+        this.#stored(whole, batch)
+        return 'stored'
+      })
     } catch (error) {
       if (!(error instanceof PeerError)) throw error
-      this.#count(error.code)
-      this.#store.quarantine({ epoch, sequence, code: error.code, octets })
-      this.#options.log.error({
-        event: 'batch.refused',
-        epoch,
-        sequence,
-        code: error.code,
-        detail: error.message,
-        cause: error.cause,
-      })
-    } finally {
-      this.#assembler.settled(whole)
-      this.#pending--
-      this.#pendingOctets -= octets.length
+      return this.#refuse(whole, error)
     }
   }
 
-  /**
-   * Verifying and storing take a while, in which nothing is read: what has come into the kernel's buffer goes first. A turn
-   * of the event loop reads a few dozen datagrams; one that brings none says that the buffer is empty.
-   */
-  async #socketEmpty(): Promise<void> {
-    for (let turn = 0, before = -1; turn < emptyTurnsMax && before !== this.#counts.datagrams; turn++) {
-      before = this.#counts.datagrams
-      await nextTurn()
-    }
+  #stored({ epoch, sequence }: Assembled, { header }: VerifiedBatch): void {
+    this.#counts.batches++
+    this.#counts.readings += header.readingCount
+    this.#lagMs = Date.now() - header.createdAtMs
+    this.#quarantine.delete(`${epoch}/${sequence}`)
+  }
+
+  /** The object is kept whole, and named until its like has come. */
+  async #refuse({ epoch, sequence, octets }: Assembled, { code, message, cause }: PeerError): Promise<Outcome> {
+    const { log, store } = this.#options
+    const outcome = await this.#patience.with<Outcome>(() => {
+      store.quarantine({ epoch, sequence, code, octets })
+      return 'refused'
+    })
+    if (outcome === 'left') return outcome
+    this.#count(code)
+    const name = `${epoch}/${sequence}`
+    this.#quarantine.delete(name)
+    const replay = encodeReplayCode({ epoch, from: sequence, to: sequence })
+    this.#quarantine.set(name, { epoch, sequence, code, replay })
+    if (this.#quarantine.size > quarantineNamedMax) this.#quarantine.delete(this.#quarantine.keys().next().value!)
+    log.error({ event: 'batch.refused', epoch, sequence, code, detail: message, cause, replay })
+    return outcome
   }
 
   /** An exception where a fault was due is ours: the octets are kept, the operator is told, and the next batch is taken. */
   async #verify(octets: Buffer): Promise<VerifiedBatch> {
     try {
-      return await verifyBatch(octets, this.#options.roots, Math.floor(Date.now() / 1000))
+      return await this.#checks.verify(octets, this.#options.roots, Math.floor(Date.now() / 1000))
     } catch (cause) {
       if (cause instanceof PeerError) throw cause
       throw new PeerError('UNHANDLED', (cause as Error).message, { cause })
     }
   }
 
-  /** A signed batch must be the one that its datagrams said, and stand in its chain where both neighbours are known. */
-  #checkPlace({ epoch, sequence }: Assembled, { header, batch }: VerifiedBatch): void {
-    if (header.epoch !== epoch || header.sequence !== sequence) {
-      throw new PeerError('BATCH_CHAIN', `batch ${header.sequence} came as ${sequence}`)
-    }
-    const [before, after] = [this.#headerOf(epoch, sequence - 1), this.#headerOf(epoch, sequence + 1)]
-    if (before !== undefined && !follows(header, before)) {
-      throw new PeerError('BATCH_CHAIN', `batch ${sequence} does not follow ${sequence - 1}`)
-    }
-    if (after !== undefined && !follows(decodeHeader(after), batch.header)) {
-      throw new PeerError('BATCH_CHAIN', `batch ${sequence + 1} does not follow ${sequence}`)
-    }
-  }
-
-  #headerOf(epoch: number, sequence: number): Uint8Array | undefined {
-    const octets = this.#store.received(epoch).has(sequence) ? this.#store.batch(epoch, sequence) : undefined
-    return octets && decodeSealedBatch(octets).header
+  /** One datagram must not stop everyone's: with its octets in the log, the next is taken. */
+  #tellUnhandled({ message, stack }: Error, octets: Buffer): void {
+    if ((this.#refused.UNHANDLED ?? 0) >= unhandledToldMax) return
+    this.#options.log.error({ event: 'datagram.unhandled', detail: message, stack, octets: octets.toString('hex') })
   }
 
   #count(code: PeerFault): void {

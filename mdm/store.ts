@@ -12,6 +12,7 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { Received } from '#gateway/oneway/gaps.ts'
 import { batchPath, epochFolder, epochOf, type FileKind, sequenceOf } from './paths.ts'
+import { ReplayGuard } from './replay-guard.ts'
 import { receivedRanges } from './sinks/ranges.ts'
 import type { KeptBatch, Range } from './sinks/sink.ts'
 
@@ -19,23 +20,36 @@ import type { KeptBatch, Range } from './sinks/sink.ts'
  * Batches on the IT side as they were sealed, `EPOCH/batches/000000000/000000000001.batch`: what every sink is fed from, and
  * what proves a reading later. Its file is renamed into place last, and its being there is what "received" means: a batch
  * that comes again finds it, and a crash in between leaves nothing that counts. Where somebody has taken the file away and
- * its readings lie beside as NDJSON, it counts as received all the same.
+ * its readings lie beside as NDJSON, it counts as received all the same, and the replay guard remembers it without either.
  */
 export class BatchStore {
   readonly #folder: string
   readonly #received = new Map<number, Received>()
   readonly #kept = new Map<number, Received>()
   readonly #listeners: ((batch: KeptBatch) => void)[] = []
+  readonly #guard: ReplayGuard
 
+  /** @throws Error another process has the folder; what the disk says */
   constructor(folder: string) {
     this.#folder = resolve(folder)
     makeFolder(join(this.#folder, 'quarantine'))
+    this.#guard = new ReplayGuard(this.#folder)
+    for (const { epoch, sequence } of this.#guard.entries()) streamOf(this.#received, epoch).add(sequence)
     for (const name of directories(folder)) {
       const epoch = epochOf(name)
       if (epoch === undefined) continue
-      this.#scan(epoch, 'batches', [streamOf(this.#received, epoch), streamOf(this.#kept, epoch)])
-      this.#scan(epoch, 'readings', [streamOf(this.#received, epoch)])
+      const [received, kept] = [streamOf(this.#received, epoch), streamOf(this.#kept, epoch)]
+      for (const sequence of this.#sequences(epoch, 'batches')) kept.add(sequence)
+      const found = [...this.#sequences(epoch, 'batches'), ...this.#sequences(epoch, 'readings')]
+      this.#guard.addAll(
+        epoch,
+        found.filter((sequence) => received.add(sequence)),
+      ) // a crash came between file and guard
     }
+  }
+
+  close(): void {
+    this.#guard.close()
   }
 
   /** What has come of a stream. Asking remembers nothing: an epoch that a forged datagram names leaves no trace. */
@@ -56,6 +70,7 @@ export class BatchStore {
   put(batch: KeptBatch): void {
     const { epoch, sequence, octets } = batch
     writeDurably(join(this.#folder, batchPath('batches', epoch, sequence)), octets)
+    this.#guard.addAll(epoch, [sequence])
     streamOf(this.#kept, epoch).add(sequence)
     streamOf(this.#received, epoch).add(sequence)
     for (const listener of this.#listeners) listener(batch)
@@ -96,12 +111,12 @@ export class BatchStore {
     )
   }
 
-  #scan(epoch: number, kind: FileKind, into: readonly Received[]): void {
+  *#sequences(epoch: number, kind: FileKind): Generator<number> {
     const folder = join(this.#folder, epochFolder(epoch), kind)
     for (const thousand of directories(folder)) {
       for (const name of readdirSync(join(folder, thousand))) {
         const sequence = sequenceOf(kind, name)
-        if (sequence !== undefined) for (const one of into) one.add(sequence)
+        if (sequence !== undefined) yield sequence
       }
     }
   }

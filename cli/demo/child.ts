@@ -15,12 +15,18 @@ export class Child {
   readonly #waiters: { event: string; resolve: (line: Line) => void }[] = []
   #stderr = ''
 
-  /** @param logFile appended to */
-  constructor(name: string, args: readonly string[], logFile: string) {
+  /** @param logFile appended to @param node flags of Node's, and more environment */
+  constructor(
+    name: string,
+    args: readonly string[],
+    logFile: string,
+    node: { flags?: readonly string[]; env?: Readonly<Record<string, string>> } = {},
+  ) {
     this.name = name
     // A process group of its own: Ctrl-C is the demo's to hear, and the channel tells the child when the demo is gone.
-    this.#process = spawn(process.execPath, [mainFile, ...args], {
+    this.#process = spawn(process.execPath, [...(node.flags ?? []), mainFile, ...args], {
       detached: true,
+      env: { ...process.env, ...node.env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     const log = createWriteStream(logFile, { flags: 'a' })

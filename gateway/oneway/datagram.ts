@@ -32,7 +32,8 @@ export interface Datagram {
 const [authAt, ftiAt] = [20, 40]
 /** Where the MAC stands. */
 export const macAt = 24
-const headerOctetsMin = ftiAt + 12 + payloadIdOctets
+/** Of the shortest datagram there can be: a header and a symbol of nothing. */
+export const datagramOctetsMin: number = ftiAt + 12 + payloadIdOctets
 /** Of a datagram, what is not its symbol, the most. */
 export const headerOctetsMax = 60
 export const datagramOctetsMax: number = headerOctetsMax + symbolOctetsMax
@@ -110,7 +111,7 @@ export class DatagramReader {
    * @throws PeerError `DATAGRAM_LENGTH`, `DATAGRAM_KEY`, `DATAGRAM_UNAUTHENTIC`, `DATAGRAM_MALFORMED`, `DATAGRAM_LIMIT`
    */
   read(octets: Buffer): Datagram {
-    if (octets.length < headerOctetsMin || octets.length > datagramOctetsMax) {
+    if (octets.length < datagramOctetsMin || octets.length > datagramOctetsMax) {
       throw new PeerError('DATAGRAM_LENGTH', `${octets.length} octets`)
     }
     const id = octets.readUInt8(authAt + 2) >> 4

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { HeadEnd, nothingLost } from '#test/support/head-end.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
-const fleet = { concentrators: 4, meters: 40, intervalSeconds: 0.05, passesAfterMs: [0, 1_000, 2_500] }
+const fleet = { concentrators: 4, meters: 40, intervalSeconds: 0.05, passesAfterMs: [0, 1_000, 4_000] }
 
 /** A seeded source of moments: a run that failed can be run again. */
 function moments(seed: number): (max: number) => number {

@@ -5,7 +5,7 @@ import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { ConfigError } from '#gateway/errors.ts'
 import { parseMdmConfig } from '#mdm/config.ts'
-import { startMdm } from '#mdm/main.ts'
+import { startAssembler } from '#mdm/main.ts'
 import { type SinkConfig, sinkOf } from '#mdm/sinks/config.ts'
 import { throwawayPki } from '#test/support/pki.ts'
 import { tempFolder } from '#test/support/temp.ts'
@@ -41,8 +41,11 @@ describe('the configuration of a receiver', () => {
         { id: 0, file: '/srv/mdm/old.key' },
         { id: 15, file: '/etc/new.key' },
       ],
+      spool: { folder: '/srv/mdm/data/spool', octets: 1_073_741_824 },
       receiveBufferOctets: 4_194_304,
       sinks: [{ kind: 'ndjson', name: 'ndjson', folder: '/srv/mdm/data' }],
+      allowSmallBuffer: false,
+      metrics: undefined,
     })
   })
 
@@ -52,6 +55,19 @@ describe('the configuration of a receiver', () => {
     ['an id beyond four bits', [{ id: 16, file: 'a' }], 'linkKeys[0].id:'],
   ] as const)('with %s is refused', ([, linkKeys, fault]) => {
     expect(faults({ ...good, linkKeys })).toEqual([expect.stringContaining(fault)])
+  })
+
+  test('sets the ring, its size, and where Prometheus may ask', () => {
+    const more = { spool: { folder: 'ring', octets: 16_777_216 }, allowSmallBuffer: true, metrics: { port: 9_701 } }
+    expect(parseMdmConfig(JSON.stringify({ ...good, ...more }), '/srv/mdm')).toMatchObject({
+      spool: { folder: '/srv/mdm/ring', octets: 16_777_216 },
+      allowSmallBuffer: true,
+      metrics: { host: '127.0.0.1', port: 9_701 },
+    })
+    expect(faults({ ...good, spool: { octets: 1_000 }, metrics: { host: '0.0.0.0', port: 1 } })).toEqual([
+      expect.stringContaining('spool.octets: a whole number, 16777216 to'),
+      'metrics.host: 127.0.0.1 or ::1',
+    ])
   })
 
   test.for([
@@ -70,7 +86,9 @@ describe('the configuration of a receiver', () => {
       linkKeys: [{ id: 0, file }],
     }
     writeFileSync(join(folder, 'mdm.json'), JSON.stringify(config))
-    const fault = await startMdm(join(folder, 'mdm.json'), pino({ level: 'silent' })).catch((error: unknown) => error)
+    const fault = await startAssembler(join(folder, 'mdm.json'), pino({ level: 'silent' })).catch(
+      (error: unknown) => error,
+    )
     expect(fault).toBeInstanceOf(ConfigError)
     expect((fault as ConfigError).faults).toEqual([expect.stringContaining('linkKeys')])
     expect((fault as ConfigError).message).not.toContain(text)

@@ -1,23 +1,24 @@
-import { createSocket } from 'node:dgram'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { encodeSealedBatch } from '#gateway/codec/batch.ts'
-import { ConfigError } from '#gateway/errors.ts'
 import { encodeReplayCode } from '#gateway/oneway/replay-code.ts'
-import { openReceiver, type Receiver } from '#mdm/receive.ts'
+import { Receiver, type ReceiverOptions } from '#mdm/receive.ts'
+import { ReplayGuard } from '#mdm/replay-guard.ts'
 import { Dispatcher } from '#mdm/sinks/dispatch.ts'
 import { FileSink } from '#mdm/sinks/files.ts'
 import { BatchStore } from '#mdm/store.ts'
 import { certificatesFromPem } from '#pki/verify.ts'
 import { Chain, type Sealed, sealerOf, seriesOf } from '#test/support/batches.ts'
 import { linkKey, datagramsOf as passOf } from '#test/support/datagrams.ts'
+import { LogTail } from '#test/support/log-tail.ts'
 import { meter, monday } from '#test/support/meters.ts'
 import { throwawayPki, type WithForeign } from '#test/support/pki.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
 const epoch = 7
+/** when datagrams came */
+const atMs = 1_000
 let pki: WithForeign
 let fresh: (epoch?: number) => Chain
 beforeAll(async () => {
@@ -29,49 +30,35 @@ afterAll(() => pki.close())
 
 interface Lab {
   data: string
+  store: BatchStore
   receiver: Receiver
   dispatcher: Dispatcher
-  send: Send
+  send: (datagrams: readonly Buffer[]) => Promise<void>
   restart: () => Promise<Lab>
   roots: Uint8Array[]
-  /** what the disk said */
-  failures: Error[]
+  log: LogTail
 }
 
-/** A receiver on loopback in this folder, and a socket that sends to it. */
-async function lab(data = tempFolder()): Promise<Lab> {
+/** A receiver that stores in this folder, fed as the assembler feeds it. */
+async function lab(data = tempFolder(), checks: ReceiverOptions['checks'] = {}): Promise<Lab> {
   const roots = certificatesFromPem(pki.rootPem)
-  const failures: Error[] = []
-  const [store, log] = [new BatchStore(data), pino({ level: 'silent' })]
-  const dispatcher = new Dispatcher({ store, sinks: [new FileSink('ndjson', 'readings', data)], log })
-  const receiver = await openReceiver({
-    host: '127.0.0.1',
-    port: 0,
-    store,
-    roots,
-    keys: [linkKey],
-    receiveBufferOctets: 100_000,
-    log,
-    onFailure: (error) => failures.push(error),
-  })
-  const socket = createSocket('udp4')
+  const [log, store] = [new LogTail('mdm'), new BatchStore(data)]
+  const onFailure = (error: Error): void => {
+    throw error
+  }
+  const receiver = new Receiver({ store, roots, keys: [linkKey], log: log.log, onFailure, checks })
+  const dispatcher = new Dispatcher({ store, sinks: [new FileSink('ndjson', 'readings', data)], log: log.log })
   let open = true
   const end = async (): Promise<void> => {
     if (!open) return
     open = false
-    socket.close()
     await receiver.close()
     await dispatcher.close()
+    store.close()
   }
   onTestFinished(end)
-  const send: Send = async (datagrams, burst = false) => {
-    let until = receiver.status().datagrams
-    for (const one of datagrams) {
-      await new Promise<void>((sent) => socket.send(one, receiver.port, '127.0.0.1', () => sent()))
-      until++
-      if (!burst) await poll(() => receiver.status().datagrams >= until) // so that no buffer overflows
-    }
-    await poll(() => receiver.status().datagrams >= until)
+  const send: Lab['send'] = async (datagrams) => {
+    for (const [mark, one] of datagrams.entries()) receiver.datagram(one, { mark, atMs })
     await receiver.idle()
     await dispatcher.idle()
   }
@@ -79,15 +66,7 @@ async function lab(data = tempFolder()): Promise<Lab> {
     await end()
     return lab(data)
   }
-  return { data, receiver, dispatcher, send, restart, roots, failures }
-}
-type Send = (datagrams: readonly Uint8Array[], burst?: boolean) => Promise<void>
-
-async function poll(holds: () => boolean): Promise<void> {
-  for (const until = performance.now() + 10_000; !holds(); ) {
-    if (performance.now() > until) throw new Error('it did not come about within 10 s')
-    await new Promise((next) => setImmediate(next))
-  }
+  return { data, store, dispatcher, receiver, send, restart, roots, log }
 }
 
 function datagramsOf(
@@ -111,7 +90,8 @@ describe('the receiver', () => {
     const sealed = await fresh().next([seriesOf(1, 96), seriesOf(2, 96)])
     const all = datagramsOf(sealed)
     expect(all.length).toBeGreaterThan(5)
-    await send([...all.toReversed(), ...all, all[2]!])
+    await send(all.toReversed())
+    await send([...all, all[2]!])
     expect(receiver.status()).toMatchObject({
       batches: 1,
       readings: 192,
@@ -147,7 +127,7 @@ describe('the receiver', () => {
     const { receiver, send } = await lab()
     const [whole, ...more] = datagramsOf(await fresh().next([seriesOf(1)]), epoch, 8_900)
     expect(more).toEqual([])
-    await send([whole!, whole!, whole!, whole!], true)
+    await send([whole!, whole!, whole!, whole!])
     expect(receiver.status()).toMatchObject({ batches: 1, readings: 3, refused: {} })
   })
 
@@ -307,10 +287,9 @@ describe('the receiver', () => {
       await chain.next([seriesOf(2)]),
       await chain.next([seriesOf(3)]),
     ]
-    await first.send([one, two].flatMap((some) => datagramsOf(some)))
+    await first.send(datagramsOf(one))
     const [batch, readings] = [batchFile(first.data, 2), ndjsonFile(first.data, 2)]
-    renameSync(batch, `${batch}.partial`) // a crash before the rename: then there are no readings either
-    rmSync(readings)
+    writeFileSync(`${batch}.partial`, 'half a batch') // a crash before the rename
     const { receiver, send } = await first.restart()
     expect(receiver.status().streams).toEqual([{ epoch, highest: 1, missing: 0, gaps: [], replay: [] }])
     await send([one, two, three].flatMap((some) => datagramsOf(some)))
@@ -369,34 +348,87 @@ describe('the receiver', () => {
   })
 
   test.each(['a batch', 'its quarantine'] as const)(
-    'tells when it cannot store %s, and counts nothing as received',
+    'that cannot store %s says so, counts nothing as received, and goes on by itself when it can',
     async (what) => {
-      const { data, receiver, send, roots, failures } = await lab()
-      if (what === 'a batch') writeFileSync(join(data, String(epoch).padStart(10, '0')), 'a file where a folder is due')
-      else {
-        roots.pop() // so that nothing verifies
-        rmSync(join(data, 'quarantine'), { recursive: true })
-        writeFileSync(join(data, 'quarantine'), 'a file where a folder is due')
-      }
-      await send(datagramsOf(await fresh().next([seriesOf(1)])))
-      expect(failures).toMatchObject([{ code: 'ENOTDIR' }])
-      expect(receiver.status()).toMatchObject({ batches: 0, readings: 0, streams: [] })
+      const { data, receiver, roots, log } = await lab()
+      const inTheWay = join(data, what === 'a batch' ? String(epoch).padStart(10, '0') : 'quarantine')
+      if (what === 'its quarantine') roots.pop() // so that nothing verifies
+      rmSync(inTheWay, { recursive: true, force: true })
+      writeFileSync(inTheWay, 'a file where a folder is due')
+      for (const one of datagramsOf(await fresh().next([seriesOf(1)]))) receiver.datagram(one, { mark: 0, atMs })
+      await log.until({ event: 'store.failed', code: 'ENOTDIR' })
+      expect(receiver.status()).toMatchObject({ batches: 0, refused: {}, storeFailure: 'ENOTDIR', streams: [] })
+      expect(receiver.heldFrom(0)).toBe(0)
+      rmSync(inTheWay)
+      mkdirSync(inTheWay)
+      await receiver.idle()
+      expect(log.find({ event: 'store.resumed' })).toBeDefined()
+      const done = what === 'a batch' ? { batches: 1, refused: {} } : { batches: 0, refused: { BATCH_SIGNATURE: 1 } }
+      expect(receiver.status()).toMatchObject({ ...done, storeFailure: undefined })
+      expect(receiver.heldFrom(0)).toBeUndefined()
     },
   )
 
-  test('says that its port is taken', async () => {
+  test('that is closed while it cannot store keeps nothing, and holds its place for the next start', async () => {
+    const { data, receiver, log } = await lab()
+    writeFileSync(join(data, String(epoch).padStart(10, '0')), 'a file where a folder is due')
+    for (const one of datagramsOf(await fresh().next([seriesOf(1)]))) receiver.datagram(one, { mark: 9, atMs })
+    await log.until({ event: 'store.failed' })
+    await receiver.close()
+    expect(receiver.heldFrom(0)).toBe(9)
+    expect(receiver.status()).toMatchObject({ batches: 0, storeFailure: 'ENOTDIR' })
+  })
+
+  test('remembers what it stored when somebody has taken the files away', async () => {
+    const first = await lab()
+    const one = await fresh().next([seriesOf(1)])
+    await first.send(datagramsOf(one))
+    rmSync(stream(first.data), { recursive: true })
+    const { receiver, send } = await first.restart()
+    await send(datagramsOf(one))
+    expect(receiver.status()).toMatchObject({ batches: 0, repeated: 1, streams: [{ epoch, highest: 1, missing: 0 }] })
+  })
+
+  test('lets one process at a time store', async () => {
+    const { data } = await lab()
+    expect(() => new ReplayGuard(data, 10)).toThrow(/locked/)
+  })
+
+  test('names what lies in quarantine, with the code to ask for it, until its like has come', async () => {
+    const { receiver, send } = await lab()
+    const good = await fresh().next([seriesOf(1)])
+    const octets = encodeSealedBatch({ ...good, signature: new Uint8Array(0) })
+    await send(datagramsOf({ ...good, octets }))
+    const replay = encodeReplayCode({ epoch, from: 1, to: 1 })
+    expect(receiver.status().quarantine).toEqual([{ epoch, sequence: 1, code: 'BATCH_SIGNATURE', replay }])
+    await send(datagramsOf(good))
+    expect(receiver.status()).toMatchObject({ batches: 1, quarantine: [] })
+  })
+
+  test('takes whole objects of another carrier, and says what became of each', async () => {
     const { receiver } = await lab()
-    const log = pino({ level: 'silent' })
-    const options = {
-      host: '127.0.0.1',
-      store: new BatchStore(tempFolder()),
-      roots: [],
-      keys: [],
-      receiveBufferOctets: 65_536,
-      log,
-      onFailure: () => {},
-    }
-    await expect(openReceiver({ ...options, port: receiver.port })).rejects.toThrow(ConfigError)
+    const good = await fresh().next([seriesOf(1)])
+    const object = { epoch, sequence: 1, octets: Buffer.from(good.octets) }
+    expect(await receiver.object({ ...object, octets: Buffer.alloc(8_388_609) })).toBe('refused')
+    expect(await receiver.object({ ...object, octets: Buffer.alloc(10) })).toBe('refused')
+    expect(await receiver.object(object)).toBe('stored')
+    expect(await receiver.object(object)).toBe('repeated')
+    expect(receiver.status()).toMatchObject({ batches: 1, refused: { DATAGRAM_LIMIT: 1, BATCH_MALFORMED: 1 } })
+  })
+
+  test('is busy while as much waits as it may hold', async () => {
+    const { receiver, send } = await lab()
+    const chain = fresh()
+    const all: Sealed[] = []
+    for (let n = 1; n <= 64; n++) all.push(await chain.next([seriesOf(n, 1)]))
+    const datagrams = all.flatMap((one) => datagramsOf(one, epoch, 8_900))
+    for (const one of datagrams.slice(0, -1)) receiver.datagram(one, { mark: 0, atMs })
+    expect(receiver.busy).toBe(false)
+    receiver.datagram(datagrams.at(-1)!, { mark: 0, atMs })
+    expect(receiver.busy).toBe(true)
+    await send([])
+    expect(receiver.busy).toBe(false)
+    expect(receiver.status()).toMatchObject({ batches: 64, refused: {} })
   })
 
   test('keeps a bounded quarantine', async () => {

@@ -23,13 +23,17 @@ export class ObjectDecoder {
   #tryAt: number
   #matrix: Staircase | undefined
 
-  /** @param shape within `symbolLimits` and `blockOctetsMax` */
-  constructor(shape: ObjectShape) {
+  /**
+   * @param shape within `symbolLimits` and `blockOctetsMax`
+   * @param memory `decoderOctets(shape)` octets, whatever is in them; the decoder's as long as it lives
+   */
+  constructor(shape: ObjectShape, memory: Uint8Array = new Uint8Array(decoderOctets(shape))) {
     this.shape = shape
     this.#sources = sourceSymbols(shape)
     this.#tryAt = this.#sources
-    this.#have = new Uint8Array(shape.symbols)
-    this.#symbols = new Uint8Array(decoderOctets(shape))
+    const symbolsEnd = shape.symbols * shape.symbolOctets
+    this.#symbols = memory.subarray(0, symbolsEnd)
+    this.#have = memory.subarray(symbolsEnd).fill(0)
   }
 
   /** @param payload of `payloadOctets(shape, symbol)` octets; copied @param symbol 0 to `shape.symbols` - 1 */
@@ -41,6 +45,7 @@ export class ObjectDecoder {
     }
     have[symbol] = 1
     this.#symbols.set(payload, at)
+    this.#symbols.fill(0, at + payload.length, at + this.shape.symbolOctets) // the padding of the last source symbol
     this.#count++
     if (symbol < this.#sources) this.#sourceCount++
     return this.#isWhole() ? 'whole' : 'kept'
@@ -70,7 +75,7 @@ export class ObjectDecoder {
   }
 }
 
-/** What a decoder of this shape holds in symbols. */
+/** What a decoder of this shape holds: all symbols, and which of them have come. */
 export function decoderOctets({ symbols, symbolOctets }: ObjectShape): number {
-  return symbols * symbolOctets
+  return symbols * (symbolOctets + 1)
 }

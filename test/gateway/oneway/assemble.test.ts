@@ -97,4 +97,40 @@ describe('the assembler', () => {
     }
     expect(assembler.evicted).toBeGreaterThan(15)
   })
+
+  test('refuses an object that takes more than there is for all, and evicts nobody for it', () => {
+    const assembler = new Assembler({ openMax: 10, octetsMax: 1_000 })
+    assembler.take(sent(Buffer.alloc(300, 1), 1, 100)[0]!)
+    expect(() => assembler.take(sent(Buffer.alloc(1_000, 1), 2, 100)[0]!)).toThrow(
+      expect.objectContaining({ code: 'DATAGRAM_LIMIT' }),
+    )
+    expect([assembler.openCount, assembler.evicted]).toEqual([1, 0])
+    expect(assembler.octets).toBeLessThanOrEqual(1_000)
+  })
+
+  test('knows where what is not settled can be had again; what was begun too long ago is given up, unless it is whole', () => {
+    const assembler = new Assembler(generous)
+    const [one, two] = [sent(Buffer.alloc(300, 1), 1, 100), sent(Buffer.alloc(300, 2), 2, 100)]
+    expect(assembler.oldestMark(0)).toBeUndefined()
+    assembler.take(one[0]!, 10)
+    assembler.take(two[0]!, 20)
+    assembler.take(one[1]!, 30)
+    expect([assembler.oldestMark(0), assembler.oldestMark(11), assembler.oldestMark(21)]).toEqual([10, 20, undefined])
+    const whole = assembler.take(one[2]!, 40)!
+    expect(assembler.oldestMark(21)).toBe(10)
+    assembler.settled(whole)
+    expect(assembler.oldestMark(0)).toBe(20)
+  })
+
+  test('an object that has come through memory that another left is whole, padding and all', () => {
+    const assembler = new Assembler({ openMax: 1, octetsMax: 10_000 })
+    const object = Buffer.from(Array.from({ length: 950 }, (_, i) => i % 251))
+    for (let round = 0; round < 3; round++) {
+      for (const symbol of sent(Buffer.alloc(1_000, 0xff), 1, 100, 0.1).slice(1, 10)) assembler.take(symbol)
+      const pass = sent(object, 2 + round, 100, 0.1)
+      const whole = [...pass.slice(9), ...pass.slice(2, 9)].flatMap((symbol) => assembler.take(symbol) ?? [])
+      expect(whole[0]?.octets).toEqual(object)
+      assembler.settled(whole[0]!)
+    }
+  })
 })

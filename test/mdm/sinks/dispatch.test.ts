@@ -33,6 +33,7 @@ interface Lab {
   logged: Record<string, unknown>[]
   /** as the receiver does with a verified batch */
   keep: (...sequences: number[]) => void
+  end: () => Promise<void>
 }
 
 function lab(sinks: readonly Sink[], { data = tempFolder(), backOff = 60_000 } = {}): Lab {
@@ -40,13 +41,20 @@ function lab(sinks: readonly Sink[], { data = tempFolder(), backOff = 60_000 } =
   const log = pino({}, { write: (line: string) => logged.push(JSON.parse(line) as Record<string, unknown>) })
   const store = new BatchStore(data)
   const dispatcher = new Dispatcher({ store, sinks, log, backOffMs: () => backOff })
-  onTestFinished(() => dispatcher.close())
+  let open = true
+  const end = async (): Promise<void> => {
+    if (!open) return
+    open = false
+    await dispatcher.close()
+    store.close()
+  }
+  onTestFinished(end)
   const keep = (...sequences: number[]): void => {
     for (const sequence of sequences) {
       store.put(keptOf(all[sequence - 1]!))
     }
   }
-  return { data, store, dispatcher, logged, keep }
+  return { data, store, dispatcher, logged, keep, end }
 }
 
 const names = (...sequences: number[]): string[] => sequences.map((sequence) => `${epoch}/${sequence}`)
@@ -118,9 +126,9 @@ describe('sinks', () => {
   })
 
   test('one that is added later catches up from the kept batches, in groups', async () => {
-    const { data, keep, dispatcher } = lab([])
+    const { data, keep, end } = lab([])
     keep(...all.map(({ sequence }) => sequence))
-    await dispatcher.close()
+    await end()
     const late = new MemorySink()
     const later = lab([late], { data })
     await later.dispatcher.idle()
@@ -139,9 +147,9 @@ describe('sinks', () => {
   })
 
   test('a kept batch that is gone or damaged is named and passed over, and the next ones are taken', async () => {
-    const { data, keep, dispatcher } = lab([])
+    const { data, keep, end } = lab([])
     keep(1, 2, 3)
-    await dispatcher.close()
+    await end()
     const sink = new MemorySink()
     sink.faults.push(new Error('not yet'))
     const later = lab([sink], { data, backOff: 50 })
@@ -162,9 +170,9 @@ describe('sinks', () => {
   test('files: readings and sealed batches go to the folders that were named, once', async () => {
     const [lines, copies] = [tempFolder(), tempFolder()]
     const sinks = (): Sink[] => [new FileSink('lines', 'readings', lines), new FileSink('copies', 'batches', copies)]
-    const { data, keep, dispatcher } = lab(sinks())
+    const { data, keep, end } = lab(sinks())
     keep(1, 2)
-    await dispatcher.close()
+    await end()
     expect(readFileSync(join(copies, batchPath('batches', epoch, 2)))).toEqual(Buffer.from(all[1]!.octets))
     expect(
       readFileSync(join(lines, batchPath('readings', epoch, 2)), 'utf8')

@@ -103,7 +103,15 @@ test.skipIf(!judge.postgres.here)(
     ]
     const linkKeys = [{ id: 5, file: 'link.key' }]
     const [zonesFile, trustFile] = [fileURLToPath(defaultZonesFile), pki.rootFile]
-    const config = { zonesFile, loopback: { oneway: port }, data: 'data', trustFile, linkKeys, sinks }
+    const config = {
+      zonesFile,
+      loopback: { oneway: port },
+      data: 'data',
+      trustFile,
+      linkKeys,
+      sinks,
+      allowSmallBuffer: true,
+    }
     writeFileSync(configFile, JSON.stringify(config))
 
     const stop = sending(all, port, random)
