@@ -288,7 +288,7 @@ function route({ hosts }: Zones): { host: string; from: string } {
 
 function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): PipelineOptions {
   const { port, limits } = conduit(zones, 'oneway')
-  const { passesAfterMs, plannedLossPercent } = config.forward
+  const { passesAfterMs, plannedLossPercent, carriers } = config.forward
   return {
     data: config.data,
     kekFile: config.kekFile,
@@ -303,6 +303,7 @@ function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): 
       passesAfterMs,
       lossShare: plannedLossPercent / 100,
     },
+    carriers,
     graceSeconds: config.release.graceSeconds,
     retention: config.retention,
     clock: config.clock,

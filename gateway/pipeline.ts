@@ -6,6 +6,7 @@ import { Commands } from './commands.ts'
 import { Dialects } from './dialects.ts'
 import { ConfigError, type PeerFault } from './errors.ts'
 import { intake } from './intake.ts'
+import { Carriers, carrierOf } from './io/carriers.ts'
 import { type Clock, openClock } from './io/clock.ts'
 import { Forwarder } from './io/forwarder.ts'
 import { JournalReader } from './io/journal-reader.ts'
@@ -39,6 +40,7 @@ class Pipeline {
   readonly #releaser: Releaser
   readonly #sender: Sender
   readonly #forwarder: Forwarder
+  readonly #carriers: Carriers
   readonly #signer: Signer
   readonly #clock: Clock
   readonly #commands: Commands
@@ -88,7 +90,21 @@ class Pipeline {
       key: readLinkKey(options.linkKey),
       ...forward,
     })
+    this.#carriers = this.#openCarriers()
     port.on('message', (message: ToPipeline) => this.#tell(message))
+  }
+
+  #openCarriers(): Carriers {
+    const { carriers, forward, retention, linkKey } = this.#options
+    const { bitsPerSecond } = forward
+    const keepMs = retention.replayDays * secondsPerDay * 1000
+    return new Carriers({
+      carriers: carriers.map((one) => carrierOf(one, { bitsPerSecond, keepMs })),
+      database: this.#ledger.database,
+      outbox: this.#ledger.outbox,
+      key: readLinkKey(linkKey),
+      onHeld: (carrier, fault) => this.#send({ kind: 'carrier', carrier, fault }),
+    })
   }
 
   async run(): Promise<void> {
@@ -101,7 +117,7 @@ class Pipeline {
     await this.#consume()
     this.#commands.end()
     await this.#seal()
-    await this.#forwarder.drain()
+    await Promise.all([this.#forwarder.drain(), this.#carriers.drain()])
     while (!this.#releaser.step(this.#clock() / 1000, 1_000)) await nextTurn()
     timers.forEach(clearInterval)
     this.#forwarder.close()
@@ -116,7 +132,7 @@ class Pipeline {
   #tell(message: ToPipeline): void {
     if (message.kind === 'ask') this.#commands.ask(message.id, message.request)
     else if (message.kind === 'replay') {
-      const answer = replay(message.lacking, this.#ledger.outbox, this.#forwarder)
+      const answer = replay(message.lacking, this.#ledger.outbox, this.#forwarder, this.#carriers)
       this.#send({ kind: 'replayed', id: message.id, answer })
     } else if (message.kind === 'cancel') this.#commands.cancel(message.id)
     else if (message.kind === 'undeliverable') this.#commands.undeliverable(message.commandId)
@@ -201,6 +217,7 @@ class Pipeline {
       }
       outbox.seal(waiting, { sequence, digest: headerDigest(header), sealedAtMs, octets })
       this.#forwarder.add({ sequence, sealedAtMs, passesDone: 0 })
+      this.#carriers.add({ sequence, sealedAtMs })
     }
   }
 
@@ -208,7 +225,9 @@ class Pipeline {
   #retain(): void {
     const { replayDays, readingDays } = this.#options.retention
     const dayMs = secondsPerDay * 1000
-    this.#ledger.outbox.erase(Date.now() - replayDays * dayMs, this.#options.forward.passesAfterMs.length)
+    const overMs = Math.min(Date.now() - replayDays * dayMs, this.#carriers.oldestMs) // what a carrier lacks stays
+    this.#ledger.outbox.erase(overMs, this.#options.forward.passesAfterMs.length)
+    this.#carriers.erase()
     const oldest = Math.floor(this.#clock() / dayMs) - readingDays
     this.#ledger.eraseDays(oldest, erasedRowsMax)
   }
@@ -226,6 +245,7 @@ class Pipeline {
         batchesSealed: this.#ledger.outbox.head().sequence,
         batchesForwarded: this.#forwarder.delivered,
         batchesWaiting: this.#forwarder.waiting,
+        carriers: this.#carriers.status,
         datagrams: this.#sender.sent,
         datagramFaults: this.#sender.faults,
         cells: this.#releaser.counts(),

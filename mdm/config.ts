@@ -1,5 +1,6 @@
 import { type Fields, readConfig } from '#gateway/fields.ts'
 import { keyIdMax } from '#gateway/oneway/mac.ts'
+import { type IntakeConfig, intakeConfigs } from './intake-config.ts'
 
 /** The receiver's one configuration file. Its address and port are the zones file's. */
 export interface MdmConfig {
@@ -14,6 +15,8 @@ export interface MdmConfig {
   linkKeys: readonly { id: number; file: string }[]
   /** octets of the kernel's receive buffer to ask for */
   receiveBufferOctets: number
+  /** ways in for the same batches beside the datagrams */
+  intakes: readonly IntakeConfig[]
 }
 
 /** @throws ConfigError with everything wrong */
@@ -25,6 +28,7 @@ export function parseMdmConfig(text: string, folder: string): Readonly<MdmConfig
     trustFile: fields.path('trustFile', folder),
     linkKeys: linkKeys(fields, folder),
     receiveBufferOctets: fields.whole('receiveBufferOctets', [65_536, 1_073_741_824], 4_194_304),
+    intakes: intakeConfigs(fields, folder),
   }))
 }
 

@@ -6,6 +6,7 @@ import { ConfigError } from '#gateway/errors.ts'
 import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { parseMdmConfig } from './config.ts'
+import { openIntakes } from './intakes.ts'
 import { openReceiver } from './receive.ts'
 
 export interface Mdm {
@@ -29,6 +30,10 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
   const roots = trusted(config.trustFile)
   const keys = config.linkKeys.map(readLinkKey)
   const fail = Promise.withResolvers<Error>()
+  const onFailure = (error: Error): void => {
+    log.error({ event: 'store.failed', folder: config.data, detail: error.message })
+    fail.resolve(error)
+  }
   const receiver = await openReceiver({
     host: addressOf(zones, 'mdm'),
     port: conduit(zones, 'oneway').port,
@@ -37,12 +42,15 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
     keys,
     receiveBufferOctets: config.receiveBufferOctets,
     log,
-    onFailure: (error) => {
-      log.error({ event: 'store.failed', folder: config.data, detail: error.message })
-      fail.resolve(error)
-    },
+    onFailure,
   })
-  const report = (): void => log.info({ event: 'mdm.status', ...receiver.status() })
+  const intakes = await openIntakes(config.intakes, { keys, take: receiver.take, log, onFailure }).catch(
+    async (error) => {
+      await receiver.close()
+      throw error
+    },
+  )
+  const report = (): void => log.info({ event: 'mdm.status', ...receiver.status(), intakes: intakes.status })
   const timer = setInterval(report, statusIntervalMs)
   log.info({ event: 'mdm.listening', port: receiver.port })
   return {
@@ -50,6 +58,7 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
     failed: fail.promise,
     stop: async () => {
       clearInterval(timer)
+      await intakes.close()
       await receiver.close()
       report()
       log.info({ event: 'mdm.ended' })

@@ -6,9 +6,11 @@ import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/
 import { ConfigError, PeerError, type PeerFault } from '#gateway/errors.ts'
 import { type Assembled, Assembler } from '#gateway/oneway/assemble.ts'
 import { DatagramReader } from '#gateway/oneway/datagram.ts'
+import type { Bundle } from '#gateway/oneway/frame.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { replayCodes } from '#gateway/oneway/replay-code.ts'
 import { follows } from '#gateway/oneway/seal.ts'
+import type { Outcome, TakeBundle } from './intake.ts'
 import { toNdjson } from './ndjson.ts'
 import { BatchStore } from './store.ts'
 import { type VerifiedBatch, verifyBatch } from './verify.ts'
@@ -30,6 +32,8 @@ export interface ReceiverOptions {
 export interface Receiver {
   readonly port: number
   status(): ReceiverStatus
+  /** a sealed batch that came whole by another carrier: into the same verification, in its turn. @throws what the disk says */
+  take: TakeBundle
   /** resolves when everything that has come whole is verified and stored */
   idle(): Promise<void>
   /** finishes what has come whole */
@@ -147,6 +151,12 @@ class UdpReceiver implements Receiver {
     await this.#work
   }
 
+  readonly take: TakeBundle = (bundle) => {
+    const outcome = this.#work.then(() => this.#judge(bundle))
+    this.#work = outcome.then(() => undefined).catch(this.#options.onFailure)
+    return outcome
+  }
+
   #take(octets: Buffer): void {
     this.#counts.datagrams++
     try {
@@ -172,34 +182,55 @@ class UdpReceiver implements Receiver {
 
   /** One object after the other, in the order in which they became whole. */
   async #finish(whole: Assembled): Promise<void> {
-    const { epoch, sequence, octets } = whole
+    try {
+      if (!this.#store.received(whole.epoch).has(whole.sequence)) await this.#judge(whole)
+    } finally {
+      this.#assembler.settled(whole)
+      this.#pending--
+      this.#pendingOctets -= whole.octets.length
+    }
+  }
+
+  /** A whole batch, by whichever carrier: stored once, or in quarantine with its code. @throws what the disk says */
+  async #judge(bundle: Bundle): Promise<Outcome> {
+    const { epoch, sequence, octets } = bundle
     await this.#socketEmpty()
     try {
-      if (this.#store.received(epoch).has(sequence)) return
-      this.#counts.delivered += claimedReadings(octets)
+      const held = this.#store.received(epoch).has(sequence)
+      if (held && this.#store.batch(epoch, sequence)?.equals(octets)) return this.#repeated()
+      this.#counts.delivered += held ? 0 : claimedReadings(octets)
       const batch = await this.#verify(octets)
-      this.#checkPlace(whole, batch)
+      this.#checkNumber(bundle, batch)
+      if (held) return this.#sameAs(bundle, batch)
+      this.#checkPlace(bundle, batch)
       this.#store.put({ epoch, sequence, octets, ndjson: toNdjson(sequence, batch.series) })
       this.#counts.batches++
       this.#counts.readings += batch.header.readingCount
       this.#lagMs = Date.now() - batch.header.createdAtMs
+      return 'stored'
     } catch (error) {
       if (!(error instanceof PeerError)) throw error
-      this.#count(error.code)
-      this.#store.quarantine({ epoch, sequence, code: error.code, octets })
-      this.#options.log.error({
-        event: 'batch.refused',
-        epoch,
-        sequence,
-        code: error.code,
-        detail: error.message,
-        cause: error.cause,
-      })
-    } finally {
-      this.#assembler.settled(whole)
-      this.#pending--
-      this.#pendingOctets -= octets.length
+      this.#quarantine(bundle, error)
+      return error.code
     }
+  }
+
+  #quarantine({ epoch, sequence, octets }: Bundle, { code, message: detail, cause }: PeerError): void {
+    this.#count(code)
+    this.#store.quarantine({ epoch, sequence, code, octets })
+    this.#options.log.error({ event: 'batch.refused', epoch, sequence, code, detail, cause })
+  }
+
+  #repeated(): Outcome {
+    this.#counts.repeated++
+    return 'repeated'
+  }
+
+  /** What is there was verified, and so is this: one sealer must not have signed two batches of one number. */
+  #sameAs({ epoch, sequence }: Bundle, { batch }: VerifiedBatch): Outcome {
+    const header = this.#headerOf(epoch, sequence)
+    if (header === undefined || Buffer.from(header).equals(batch.header)) return this.#repeated()
+    throw new PeerError('BATCH_CONTRADICTS', `another batch ${sequence} is held`)
   }
 
   /**
@@ -223,11 +254,14 @@ class UdpReceiver implements Receiver {
     }
   }
 
-  /** A signed batch must be the one that its datagrams said, and stand in its chain where both neighbours are known. */
-  #checkPlace({ epoch, sequence }: Assembled, { header, batch }: VerifiedBatch): void {
-    if (header.epoch !== epoch || header.sequence !== sequence) {
-      throw new PeerError('BATCH_CHAIN', `batch ${header.sequence} came as ${sequence}`)
-    }
+  /** A signed batch must be the one that its carrier said. */
+  #checkNumber({ epoch, sequence }: Bundle, { header }: VerifiedBatch): void {
+    if (header.epoch === epoch && header.sequence === sequence) return
+    throw new PeerError('BATCH_CHAIN', `batch ${header.sequence} came as ${sequence}`)
+  }
+
+  /** And stand in its chain where both neighbours are known. */
+  #checkPlace({ epoch, sequence }: Bundle, { header, batch }: VerifiedBatch): void {
     const [before, after] = [this.#headerOf(epoch, sequence - 1), this.#headerOf(epoch, sequence + 1)]
     if (before !== undefined && !follows(header, before)) {
       throw new PeerError('BATCH_CHAIN', `batch ${sequence} does not follow ${sequence - 1}`)

@@ -41,7 +41,22 @@ describe('the configuration of a receiver', () => {
         { id: 15, file: '/etc/new.key' },
       ],
       receiveBufferOctets: 4_194_304,
+      intakes: [],
     })
+  })
+
+  test('names the ways in beside the datagrams, and none twice', () => {
+    const drop = { kind: 'files', folder: 'drop' }
+    const proxy = { kind: 'tcp', host: '::1', port: 5001 }
+    expect(parseMdmConfig(JSON.stringify({ ...good, intakes: [drop, proxy] }), '/srv/mdm').intakes).toEqual([
+      { kind: 'files', folder: '/srv/mdm/drop', pollMs: 1_000, stableMs: 2_000 },
+      proxy,
+    ])
+    expect(faults({ ...good, intakes: [proxy, proxy] })).toEqual(['intakes: one twice'])
+    expect(faults({ ...good, intakes: [{ kind: 'tcp', host: 'mdm', port: 0 }] })).toEqual([
+      expect.stringContaining('intakes[0].host: an IP address'),
+      expect.stringContaining('intakes[0].port:'),
+    ])
   })
 
   test.for([

@@ -1,0 +1,186 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { CarrierConfig } from '../carrier-config.ts'
+import { Backlog, retryAfterMs, type Uncarried } from '../oneway/carrier.ts'
+import { bundleName } from '../oneway/carrier-name.ts'
+import { encodeFrame } from '../oneway/frame.ts'
+import type { LinkKey } from '../oneway/mac.ts'
+import { Carried } from './carried.ts'
+import { type Carrier, CarrierHeld } from './carrier.ts'
+import { FileCarrier } from './file-carrier.ts'
+import type { Outbox } from './outbox.ts'
+import { TcpCarrier } from './tcp-carrier.ts'
+
+export interface CarrierStatus {
+  name: string
+  /** bundles handed over since the start */
+  carried: number
+  /** batches still to hand over */
+  waiting: number
+  /** why it cannot go on, while it cannot */
+  held: string | undefined
+}
+
+export interface CarriersOptions {
+  carriers: readonly Carrier[]
+  database: DatabaseSync
+  outbox: Outbox
+  key: LinkKey
+  /** told once for each change; without a fault: it goes on */
+  onHeld: (carrier: string, fault: string | undefined) => void
+}
+
+/** Milliseconds that the end waits for a carrier, the most: what it has not handed over then, it does after the next start. */
+const drainMsMax = 5_000
+
+/** @param forward what a carrier needs of it: a bundle's file is kept as long as its batch, a bundle goes at the link's pace */
+export function carrierOf(config: CarrierConfig, forward: { bitsPerSecond: number; keepMs: number }): Carrier {
+  return config.kind === 'files'
+    ? new FileCarrier({ ...config, ...forward })
+    : new TcpCarrier({ ...config, ...forward })
+}
+
+/** Every further carrier, each at its own speed: one that is held keeps up neither the datagrams nor the others. */
+export class Carriers {
+  readonly #feeds: readonly Feed[]
+
+  constructor({ carriers, ...options }: CarriersOptions) {
+    this.#feeds = carriers.map((carrier) => new Feed(carrier, options))
+  }
+
+  /** A sealed batch that stands in the outbox. */
+  add(batch: Uncarried): void {
+    for (const feed of this.#feeds) feed.add(batch)
+  }
+
+  /** Batches that an operator has asked for go once more. */
+  replay(batches: readonly Uncarried[]): void {
+    for (const feed of this.#feeds) feed.replay(batches)
+  }
+
+  /** What was sealed from here on has to stay in the outbox: a carrier lacks it. */
+  get oldestMs(): number {
+    return Math.min(...this.#feeds.map(({ oldestMs }) => oldestMs))
+  }
+
+  /** Follows the outbox's own erasing. */
+  erase(): void {
+    for (const feed of this.#feeds) feed.erase()
+  }
+
+  get status(): CarrierStatus[] {
+    return this.#feeds.map(({ status }) => status)
+  }
+
+  /** Hands over what waits, a held one tries once more; at most five seconds. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#feeds.map((feed) => feed.drain()))
+  }
+}
+
+/** One carrier's backlog, handed over a bundle at a time; retries for as long as the batch is in the outbox. */
+class Feed {
+  readonly #carrier: Carrier
+  readonly #options: Omit<CarriersOptions, 'carriers'>
+  readonly #carried: Carried
+  readonly #backlog: Backlog
+  readonly #stop = new AbortController()
+  readonly #ended: Promise<void>
+  #wake = Promise.withResolvers<void>()
+  #draining = false
+  #count = 0
+  #failures = 0
+  #held: string | undefined
+
+  constructor(carrier: Carrier, options: Omit<CarriersOptions, 'carriers'>) {
+    this.#carrier = carrier
+    this.#options = options
+    this.#carried = new Carried(options.database, carrier.name)
+    this.#backlog = new Backlog(this.#carried.lacking())
+    this.#ended = this.#run()
+  }
+
+  get oldestMs(): number {
+    return this.#backlog.oldestMs
+  }
+
+  get status(): CarrierStatus {
+    return { name: this.#carrier.name, carried: this.#count, waiting: this.#backlog.size, held: this.#held }
+  }
+
+  add(batch: Uncarried): void {
+    this.#backlog.add(batch)
+    if (this.#held === undefined) this.#wake.resolve() // a held one waits for the end of its pause
+  }
+
+  replay(batches: readonly Uncarried[]): void {
+    for (const { sequence, sealedAtMs } of batches) {
+      this.#carried.forget(sequence)
+      this.add({ sequence, sealedAtMs })
+    }
+  }
+
+  erase(): void {
+    this.#carried.erase()
+  }
+
+  async drain(): Promise<void> {
+    this.#draining = true
+    this.#wake.resolve()
+    const late = new AbortController()
+    await Promise.race([this.#ended, delay(drainMsMax, undefined, { signal: late.signal }).catch(() => undefined)])
+    late.abort()
+    this.#stop.abort()
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      const batch = this.#backlog.next()
+      if (batch === undefined) {
+        if (this.#draining) return
+        await this.#pause()
+      } else if (!(await this.#handOver(batch))) {
+        if (this.#draining) return
+        await this.#pause(retryAfterMs(this.#failures))
+      }
+    }
+  }
+
+  /** @returns false when it is held */
+  async #handOver({ sequence }: Uncarried): Promise<boolean> {
+    const { outbox, key } = this.#options
+    const { epoch } = outbox
+    const { frame, digest } = encodeFrame({ epoch, sequence, octets: Buffer.from(outbox.octets(sequence)) }, key)
+    try {
+      await this.#carrier.carry({ frame, name: bundleName({ epoch, sequence, digest }) }, this.#stop.signal)
+    } catch (error) {
+      if (!(error instanceof CarrierHeld)) throw error
+      this.#failures++
+      this.#note(error.message)
+      return false
+    }
+    if (this.#stop.signal.aborted) return true // the ledger may be closed: it is handed over once more
+    this.#carried.note(sequence)
+    this.#backlog.done(sequence)
+    this.#count++
+    this.#failures = 0
+    this.#note(undefined)
+    return true
+  }
+
+  #note(fault: string | undefined): void {
+    const changed = (fault === undefined) !== (this.#held === undefined)
+    this.#held = fault
+    if (changed && !this.#stop.signal.aborted) this.#options.onHeld(this.#carrier.name, fault)
+  }
+
+  /** Until there is something new, or this time is over. */
+  async #pause(ms?: number): Promise<void> {
+    if (ms !== undefined && !this.#draining) this.#wake = Promise.withResolvers() // what came meanwhile shortens no pause
+    const over = new AbortController()
+    const timer = ms === undefined ? [] : [delay(ms, undefined, { signal: over.signal }).catch(() => undefined)]
+    await Promise.race([this.#wake.promise, ...timer])
+    over.abort()
+    this.#wake = Promise.withResolvers<void>()
+  }
+}
