@@ -23,6 +23,8 @@ export interface GatewayConfig {
     plannedLossPercent: number
     /** ways for the same batches beside the datagrams */
     carriers: readonly CarrierConfig[]
+    /** whose eyes the batches are for: PEM of the MDM's certificate and its CA's */
+    envelope: { certificate: string } | undefined
   }
   release: { graceSeconds: number }
   retention: { replayDays: number; readingDays: number }
@@ -64,7 +66,8 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
       passesAfterMs: forward.wholes('passesAfterMs', [0, 86_400_000], passesDefault),
       plannedLossPercent: forward.whole('plannedLossPercent', [0, 50], lossDefault),
       carriers: carrierConfigs(forward, folder),
-    })) ?? { passesAfterMs: passesDefault, plannedLossPercent: lossDefault, carriers: [] },
+      envelope: forward.optional('envelope', (envelope) => ({ certificate: envelope.path('certificate', folder) })),
+    })) ?? { passesAfterMs: passesDefault, plannedLossPercent: lossDefault, carriers: [], envelope: undefined },
     release: fields.optional('release', (release) => ({
       graceSeconds: release.whole('graceSeconds', [0, 30 * 86_400], graceDefault),
     })) ?? { graceSeconds: graceDefault },

@@ -104,6 +104,9 @@ export type PeerFault =
   | 'BUNDLE_DIGEST'
   | 'BUNDLE_LATE'
   | 'BUNDLE_CONNECTIONS'
+  | 'ENVELOPE_MALFORMED'
+  | 'ENVELOPE_RECIPIENT'
+  | 'ENVELOPE_UNAUTHENTIC'
   | 'FILE_NAME'
   | 'FILE_KIND'
   | 'FILE_SIZE'
@@ -205,6 +208,9 @@ export const answerTo: Record<PeerFault, Answer> = {
   BUNDLE_DIGEST: 'close',
   BUNDLE_LATE: 'close',
   BUNDLE_CONNECTIONS: 'close',
+  ENVELOPE_MALFORMED: 'quarantine',
+  ENVELOPE_RECIPIENT: 'quarantine', // the key that opens it may yet be found
+  ENVELOPE_UNAUTHENTIC: 'quarantine',
   FILE_NAME: 'quarantine',
   FILE_KIND: 'quarantine',
   FILE_SIZE: 'quarantine',

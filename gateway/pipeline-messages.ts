@@ -5,6 +5,7 @@ import type { DialectName, NewDialect } from './dialects.ts'
 import type { PeerFault } from './errors.ts'
 import type { CarrierStatus } from './io/carriers.ts'
 import type { AcceleratedClock } from './io/clock.ts'
+import type { EnvelopeFiles } from './io/enveloper.ts'
 import type { ReleaseCounts } from './io/release.ts'
 import type { ConcentratorId } from './model.ts'
 import type { Lacking } from './oneway/replay-code.ts'
@@ -28,6 +29,7 @@ export interface PipelineOptions {
     lossShare: number
   }
   carriers: readonly CarrierConfig[]
+  envelope: EnvelopeFiles | undefined
   graceSeconds: number
   retention: { replayDays: number; readingDays: number }
   clock: AcceleratedClock | undefined

@@ -8,6 +8,7 @@ import { ConfigError, type PeerFault } from './errors.ts'
 import { intake } from './intake.ts'
 import { Carriers, carrierOf } from './io/carriers.ts'
 import { type Clock, openClock } from './io/clock.ts'
+import { type Enveloper, noEnvelope, openEnveloper } from './io/enveloper.ts'
 import { Forwarder } from './io/forwarder.ts'
 import { JournalReader } from './io/journal-reader.ts'
 import { readKek, readLinkKey } from './io/keys.ts'
@@ -42,6 +43,7 @@ class Pipeline {
   readonly #forwarder: Forwarder
   readonly #carriers: Carriers
   readonly #signer: Signer
+  readonly #enveloper: Enveloper
   readonly #clock: Clock
   readonly #commands: Commands
   readonly #counts = {
@@ -60,10 +62,15 @@ class Pipeline {
   #sealing: Promise<void> = Promise.resolve()
   #sealingFault: string | undefined
 
-  constructor(options: PipelineOptions, port: MessagePort, signer: Signer) {
+  constructor(
+    options: PipelineOptions,
+    port: MessagePort,
+    { signer, enveloper }: { signer: Signer; enveloper: Enveloper },
+  ) {
     this.#options = options
     this.#port = port
     this.#signer = signer
+    this.#enveloper = enveloper
     this.#durable = options.durable
     this.#clock = openClock(options.clock)
     this.#ledger = openLedger(join(options.data, 'ledger.sqlite'), readKek(options.kekFile))
@@ -209,7 +216,7 @@ class Pipeline {
       const header = nextHeader(head, { series, readingCount: readings, createdAtMs: sealedAtMs })
       const signature = await this.#signer.sign(header)
       const sequence = head.sequence + 1
-      const octets = encodeSealedBatch({ header, signature, series })
+      const octets = await this.#enveloper.wrap(encodeSealedBatch({ header, signature, series }))
       if (octets.length > batchOctetsMax) {
         throw new ConfigError([
           `tls.crlFile: too long: a batch with it has ${octets.length} octets, limit ${batchOctetsMax}`,
@@ -259,4 +266,6 @@ class Pipeline {
 }
 
 const options = workerData as PipelineOptions
-await new Pipeline(options, parentPort!, await openSigner(options.sealer)).run()
+const signer = await openSigner(options.sealer)
+const enveloper = options.envelope === undefined ? noEnvelope : await openEnveloper(options.envelope)
+await new Pipeline(options, parentPort!, { signer, enveloper }).run()

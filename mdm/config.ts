@@ -1,5 +1,6 @@
 import { type Fields, readConfig } from '#gateway/fields.ts'
 import { keyIdMax } from '#gateway/oneway/mac.ts'
+import type { EnvelopeFiles } from './envelope.ts'
 import { type IntakeConfig, intakeConfigs } from './intake-config.ts'
 
 /** The receiver's one configuration file. Its address and port are the zones file's. */
@@ -15,9 +16,14 @@ export interface MdmConfig {
   linkKeys: readonly { id: number; file: string }[]
   /** octets of the kernel's receive buffer to ask for */
   receiveBufferOctets: number
+  /** what envelopes are opened with: several while one certificate follows another */
+  envelopeKeys: readonly EnvelopeFiles[]
   /** ways in for the same batches beside the datagrams */
   intakes: readonly IntakeConfig[]
 }
+
+/** Keys of envelopes, the most. */
+const envelopeKeysMax = 8
 
 /** @throws ConfigError with everything wrong */
 export function parseMdmConfig(text: string, folder: string): Readonly<MdmConfig> {
@@ -28,6 +34,11 @@ export function parseMdmConfig(text: string, folder: string): Readonly<MdmConfig
     trustFile: fields.path('trustFile', folder),
     linkKeys: linkKeys(fields, folder),
     receiveBufferOctets: fields.whole('receiveBufferOctets', [65_536, 1_073_741_824], 4_194_304),
+    envelopeKeys: fields.objects('envelopeKeys', envelopeKeysMax, (key) => ({
+      keyFile: key.path('keyFile', folder),
+      certificateFile: key.path('certificateFile', folder),
+      passphraseFile: key.optionalPath('passphraseFile', folder),
+    })),
     intakes: intakeConfigs(fields, folder),
   }))
 }

@@ -1,4 +1,3 @@
-import { readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones } from '#dmz-config/zones.ts'
@@ -6,8 +5,10 @@ import { ConfigError } from '#gateway/errors.ts'
 import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { parseMdmConfig } from './config.ts'
+import { readEnvelopeKey } from './envelope.ts'
 import { openIntakes } from './intakes.ts'
 import { openReceiver } from './receive.ts'
+import { readSecret, readText } from './secret-file.ts'
 
 export interface Mdm {
   readonly port: number
@@ -24,8 +25,8 @@ const statusIntervalMs = 1_000
  * @throws ConfigError with everything wrong in it
  */
 export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
-  const config = parseMdmConfig(read('configuration', configFile), dirname(resolve(configFile)))
-  const drawn = parseZones(read('zonesFile', config.zonesFile))
+  const config = parseMdmConfig(readText('configuration', configFile), dirname(resolve(configFile)))
+  const drawn = parseZones(readText('zonesFile', config.zonesFile))
   const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
   const roots = trusted(config.trustFile)
   const keys = config.linkKeys.map(readLinkKey)
@@ -40,6 +41,7 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
     data: config.data,
     roots,
     keys,
+    envelopeKeys: config.envelopeKeys.map(readEnvelopeKey),
     receiveBufferOctets: config.receiveBufferOctets,
     log,
     onFailure,
@@ -68,7 +70,7 @@ export async function startMdm(configFile: string, log: Logger): Promise<Mdm> {
 
 function trusted(file: string): Uint8Array[] {
   try {
-    const roots = certificatesFromPem(read('trustFile', file))
+    const roots = certificatesFromPem(readText('trustFile', file))
     if (roots.length === 0) throw new ConfigError([`trustFile: ${file}: no certificate in it`])
     return roots
   } catch (error) {
@@ -79,17 +81,5 @@ function trusted(file: string): Uint8Array[] {
 
 /** @throws ConfigError; the message holds nothing of the key */
 function readLinkKey({ id, file }: { id: number; file: string }): LinkKey {
-  const text = read('linkKeys', file)
-  const mode = statSync(file).mode & 0o777
-  if ((mode & 0o077) !== 0)
-    throw new ConfigError([`linkKeys: ${file} is open to others (${mode.toString(8)}): chmod 600`])
-  return { id, key: parseLinkKey(`linkKeys: ${file}`, text) }
-}
-
-function read(key: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError([`${key}: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`])
-  }
+  return { id, key: parseLinkKey(`linkKeys: ${file}`, readSecret('linkKeys', file)) }
 }

@@ -10,6 +10,8 @@ import type { Bundle } from '#gateway/oneway/frame.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { replayCodes } from '#gateway/oneway/replay-code.ts'
 import { follows } from '#gateway/oneway/seal.ts'
+import type { EnvelopeKey } from '#pki/verify.ts'
+import { withoutEnvelope } from './envelope.ts'
 import type { Outcome, TakeBundle } from './intake.ts'
 import { toNdjson } from './ndjson.ts'
 import { BatchStore } from './store.ts'
@@ -23,6 +25,8 @@ export interface ReceiverOptions {
   roots: readonly Uint8Array[]
   /** of the datagrams' MACs, each with another id */
   keys: readonly LinkKey[]
+  /** what envelopes are opened with; none: an envelope is refused */
+  envelopeKeys?: readonly EnvelopeKey[]
   receiveBufferOctets: number
   log: Logger
   /** what has come whole cannot be stored, or not be kept in quarantine */
@@ -193,9 +197,10 @@ class UdpReceiver implements Receiver {
 
   /** A whole batch, by whichever carrier: stored once, or in quarantine with its code. @throws what the disk says */
   async #judge(bundle: Bundle): Promise<Outcome> {
-    const { epoch, sequence, octets } = bundle
+    const { epoch, sequence } = bundle
     await this.#socketEmpty()
     try {
+      const octets = withoutEnvelope(bundle.octets, this.#options.envelopeKeys ?? [])
       const held = this.#store.received(epoch).has(sequence)
       if (held && this.#store.batch(epoch, sequence)?.equals(octets)) return this.#repeated()
       this.#counts.delivered += held ? 0 : claimedReadings(octets)

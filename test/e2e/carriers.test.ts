@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { openPki } from '#pki/store.ts'
 import { HeadEnd, nothingLost } from '#test/support/head-end.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
@@ -54,12 +55,23 @@ function mover(from: string, to: string, loses: (sequence: number) => boolean): 
   return { lost }
 }
 
+/** Certificate and key of the MDM, in files. */
+async function mdmOf(folder: string): Promise<{ certificateFile: string; keyFile: string }> {
+  const pki = await openPki({ dir: join(folder, 'pki'), passphraseFile: join(folder, 'passphrase') })
+  const { chainPem, privateKeyPem } = await pki.issue({ profile: 'mdm', id: 'mdm-1' })
+  await pki.close()
+  const files = { certificateFile: join(folder, 'mdm.pem'), keyFile: join(folder, 'mdm.key.pem') }
+  writeFileSync(files.certificateFile, chainPem)
+  writeFileSync(files.keyFile, privateKeyPem!, { mode: 0o600 })
+  return files
+}
+
 function change(file: string, changes: object): void {
   const config = JSON.parse(readFileSync(file, 'utf8')) as object
   writeFileSync(file, JSON.stringify({ ...config, ...changes }))
 }
 
-test('where every datagram is lost, files and TCP bring every reading once, though each loses a part', async () => {
+test('where every datagram is lost, files and TCP bring every reading once in envelopes, though each loses a part', async () => {
   const folder = tempFolder()
   const headEnd = await HeadEnd.layOut(folder, {
     concentrators: 2,
@@ -70,11 +82,13 @@ test('where every datagram is lost, files and TCP bring every reading once, thou
   const [out, into, mdmPort] = [join(folder, 'out'), join(folder, 'in'), await freePort()]
   mkdirSync(out)
   mkdirSync(into)
+  const mdm = await mdmOf(folder)
   const files = mover(out, into, (sequence) => sequence % 4 === 1)
   const proxy = await diode(mdmPort, (sequence) => sequence % 4 === 3)
   change(headEnd.layout.gatewayConfig, {
     forward: {
       passesAfterMs: [0],
+      envelope: { certificate: mdm.certificateFile },
       carriers: [
         { kind: 'files', folder: out },
         { kind: 'tcp', host: '127.0.0.1', port: proxy.port },
@@ -83,6 +97,7 @@ test('where every datagram is lost, files and TCP bring every reading once, thou
   })
   change(headEnd.layout.mdmConfig, {
     loopback: { oneway: 0 },
+    envelopeKeys: [mdm],
     intakes: [
       { kind: 'files', folder: into, pollMs: 20, stableMs: 40 },
       { kind: 'tcp', host: '127.0.0.1', port: mdmPort },
@@ -94,6 +109,8 @@ test('where every datagram is lost, files and TCP bring every reading once, thou
     interval: 50,
   })
   expect(await headEnd.drain()).toMatchObject(nothingLost)
+  const [taken] = readdirSync(into).filter((name) => name.startsWith('.moving-ami-')) // one that never arrived
+  expect(readFileSync(join(into, taken!))[72]).toBe(0x30) // an envelope, behind the header of its frame
   const { datagrams, intakes } = headEnd.part('mdm').last('mdm.status')!
   expect(datagrams).toBe(0)
   for (const { stored } of intakes as { stored: number }[]) expect(stored).toBeGreaterThanOrEqual(2)

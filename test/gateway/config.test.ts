@@ -33,7 +33,7 @@ describe('the configuration of a gateway', () => {
       loopback: undefined,
       clock: undefined,
       seal: { intervalMs: 1_000 },
-      forward: { passesAfterMs: [0, 2_000, 30_000], plannedLossPercent: 10, carriers: [] },
+      forward: { passesAfterMs: [0, 2_000, 30_000], plannedLossPercent: 10, carriers: [], envelope: undefined },
       release: { graceSeconds: 21_600 },
       retention: { replayDays: 30, readingDays: 45 },
     })

@@ -41,6 +41,7 @@ describe('the configuration of a receiver', () => {
         { id: 15, file: '/etc/new.key' },
       ],
       receiveBufferOctets: 4_194_304,
+      envelopeKeys: [],
       intakes: [],
     })
   })
