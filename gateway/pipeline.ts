@@ -223,8 +223,9 @@ class Pipeline {
         ])
       }
       outbox.seal(waiting, { sequence, digest: headerDigest(header), sealedAtMs, octets })
-      this.#forwarder.add({ sequence, sealedAtMs, passesDone: 0 })
-      this.#carriers.add({ sequence, sealedAtMs })
+      const sealed = { sequence, sealedAtMs, passesDone: 0 }
+      this.#forwarder.add(sealed)
+      this.#carriers.add(sealed)
     }
   }
 

@@ -21,14 +21,15 @@ export class Carried {
     this.#note = database.prepare('INSERT OR IGNORE INTO carried (carrier, sequence) VALUES (?, ?)')
   }
 
-  /** Sealed, still here, and not handed over; the oldest first. */
-  lacking(): Uncarried[] {
+  /** Sealed, still here, and not handed over: the oldest. @param most of them */
+  lacking(most: number): Uncarried[] {
     const rows = this.#database
       .prepare(
         `SELECT sequence, sealed_at_ms AS sealedAtMs FROM batch WHERE NOT EXISTS
-           (SELECT 1 FROM carried WHERE carrier = ? AND carried.sequence = batch.sequence) ORDER BY sequence`,
+           (SELECT 1 FROM carried WHERE carrier = ? AND carried.sequence = batch.sequence)
+         ORDER BY sequence LIMIT ?`,
       )
-      .all(this.#carrier) as unknown as Uncarried[]
+      .all(this.#carrier, most) as unknown as Uncarried[]
     return rows.map(({ sequence, sealedAtMs }) => ({ sequence, sealedAtMs }))
   }
 

@@ -26,10 +26,15 @@ export interface CarriersOptions {
   database: DatabaseSync
   outbox: Outbox
   key: LinkKey
+  /** batches in memory that wait for one carrier, the most: the rest is looked up when these are through */
+  backlogMax?: number
   /** told once for each change; without a fault: it goes on */
   onHeld: (carrier: string, fault: string | undefined) => void
 }
 
+const backlogDefault = 10_000
+/** Milliseconds until a carrier that has not come back with a bundle is said to be held: a mount may hang for ever. */
+const slowMs = 60_000
 /** Milliseconds that the end waits for a carrier, the most: what it has not handed over then, it does after the next start. */
 const drainMsMax = 5_000
 
@@ -83,7 +88,10 @@ class Feed {
   readonly #carrier: Carrier
   readonly #options: Omit<CarriersOptions, 'carriers'>
   readonly #carried: Carried
-  readonly #backlog: Backlog
+  readonly #backlogMax: number
+  #backlog: Backlog
+  /** there may be more than the backlog has */
+  #more = true
   readonly #stop = new AbortController()
   readonly #ended: Promise<void>
   #wake = Promise.withResolvers<void>()
@@ -96,7 +104,8 @@ class Feed {
     this.#carrier = carrier
     this.#options = options
     this.#carried = new Carried(options.database, carrier.name)
-    this.#backlog = new Backlog(this.#carried.lacking())
+    this.#backlogMax = options.backlogMax ?? backlogDefault
+    this.#backlog = this.#refilled()
     this.#ended = this.#run()
   }
 
@@ -109,7 +118,8 @@ class Feed {
   }
 
   add(batch: Uncarried): void {
-    this.#backlog.add(batch)
+    if (this.#backlog.size < this.#backlogMax) this.#backlog.add(batch)
+    else this.#more = true
     if (this.#held === undefined) this.#wake.resolve() // a held one waits for the end of its pause
   }
 
@@ -135,6 +145,7 @@ class Feed {
 
   async #run(): Promise<void> {
     while (!this.#stop.signal.aborted) {
+      if (this.#backlog.size === 0 && this.#more) this.#backlog = this.#refilled()
       const batch = this.#backlog.next()
       if (batch === undefined) {
         if (this.#draining) return
@@ -146,11 +157,18 @@ class Feed {
     }
   }
 
+  #refilled(): Backlog {
+    const lacking = this.#carried.lacking(this.#backlogMax)
+    this.#more = lacking.length === this.#backlogMax
+    return new Backlog(lacking)
+  }
+
   /** @returns false when it is held */
   async #handOver({ sequence }: Uncarried): Promise<boolean> {
     const { outbox, key } = this.#options
     const { epoch } = outbox
     const { frame, digest } = encodeFrame({ epoch, sequence, octets: Buffer.from(outbox.octets(sequence)) }, key)
+    const slow = setTimeout(() => this.#note(`no end after ${slowMs} ms`), slowMs)
     try {
       await this.#carrier.carry({ frame, name: bundleName({ epoch, sequence, digest }) }, this.#stop.signal)
     } catch (error) {
@@ -158,6 +176,8 @@ class Feed {
       this.#failures++
       this.#note(error.message)
       return false
+    } finally {
+      clearTimeout(slow)
     }
     if (this.#stop.signal.aborted) return true // the ledger may be closed: it is handed over once more
     this.#carried.note(sequence)

@@ -266,6 +266,41 @@ describe('the carriers beside the datagrams', () => {
     expect(fresh.sequences).toEqual([1, 2, 3])
   })
 
+  test('keep a bounded number in memory, and hand over the rest in its turn', async () => {
+    const one = new Memory('one')
+    one.held = true
+    const [backlogMax, count] = [4, 11]
+    const { database, outbox } = ledger
+    const carriers = new Carriers({
+      carriers: [one],
+      database,
+      outbox,
+      key: linkKey,
+      backlogMax,
+      onHeld: () => undefined,
+    })
+    for (let n = 1; n <= count; n++) carriers.add(seal(n))
+    expect(carriers.status[0]!.waiting).toBe(backlogMax)
+    one.held = false
+    await carriers.drain()
+    expect(one.sequences).toEqual(Array.from({ length: count }, (_, n) => n + 1))
+  })
+
+  test('one that does not come back with a bundle is told of', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const back = Promise.withResolvers<void>()
+    const carriers = open({ name: 'mount', carry: () => back.promise })
+    carriers.add(seal(1))
+    await new Promise((turn) => setImmediate(turn))
+    vi.advanceTimersByTime(60_000)
+    expect(told).toEqual([['mount', 'no end after 60000 ms']])
+    back.resolve()
+    vi.useRealTimers()
+    await carriers.drain()
+    expect(told.at(-1)).toEqual(['mount', undefined])
+  })
+
   test('forget what they have handed over when its batch is erased', async () => {
     const one = new Memory('one')
     const carriers = open(one)
