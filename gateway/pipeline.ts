@@ -233,9 +233,7 @@ class Pipeline {
   #retain(): void {
     const { replayDays, readingDays } = this.#options.retention
     const dayMs = secondsPerDay * 1000
-    const overMs = Math.min(Date.now() - replayDays * dayMs, this.#carriers.oldestMs) // what a carrier lacks stays
-    this.#ledger.outbox.erase(overMs, this.#options.forward.passesAfterMs.length)
-    this.#carriers.erase()
+    this.#carriers.erase(Date.now() - replayDays * dayMs, this.#options.forward.passesAfterMs.length)
     const oldest = Math.floor(this.#clock() / dayMs) - readingDays
     this.#ledger.eraseDays(oldest, erasedRowsMax)
   }

@@ -43,7 +43,6 @@ const keyOctets = 32
 const wrappedKeyOctets = keyOctets + 8
 const nonceOctets = 12
 const tagOctets = 16
-const pointOctets = 65
 /** @see RFC 3394, 2.2.3.1 */
 const wrapInitial = Buffer.alloc(8, 0xa6)
 
@@ -128,7 +127,7 @@ export function openEnveloped(der: Uint8Array, keys: readonly EnvelopeKey[]): Bu
   const own = keys.find(({ certificate }) => equalOctets(issuerAndSerial(certificate), recipient))
   if (own === undefined) throw new PkiError('ENVELOPE_RECIPIENT', 'it is for another certificate')
   const spki = sequence(keyAlgorithms.p256.key, bitString(point))
-  if (!isP256(spki)) throw new PkiError('ENVELOPE_MALFORMED', 'the ephemeral key is no point on P-256')
+  if (!isP256(spki)) throw malformed('the ephemeral key is no uncompressed point on P-256')
   const kek = agree(own.privateKey, createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' }))
   try {
     const unwrap = createDecipheriv('id-aes256-wrap', kek, wrapInitial)
@@ -183,7 +182,6 @@ function parseRecipient(fields: DerReader): Pick<Enveloped, 'recipient' | 'point
   expect(originator, ephemeralKey, 'an ephemeral key')
   const point = decodeBits(originator.take(tag.bitString))
   originator.end()
-  if (point.length !== pointOctets) throw malformed(`a point of ${point.length} octets`)
   expect(fields, agreement, 'ECDH with SHA-256 and AES-256 key wrap')
   const keys = fields.enter(tag.sequence)
   fields.end()

@@ -47,9 +47,11 @@ export function carrierOf(config: CarrierConfig, forward: { bitsPerSecond: numbe
 
 /** Every further carrier, each at its own speed: one that is held keeps up neither the datagrams nor the others. */
 export class Carriers {
+  readonly #outbox: Outbox
   readonly #feeds: readonly Feed[]
 
   constructor({ carriers, ...options }: CarriersOptions) {
+    this.#outbox = options.outbox
     this.#feeds = carriers.map((carrier) => new Feed(carrier, options))
   }
 
@@ -63,13 +65,9 @@ export class Carriers {
     for (const feed of this.#feeds) feed.replay(batches)
   }
 
-  /** What was sealed from here on has to stay in the outbox: a carrier lacks it. */
-  get oldestMs(): number {
-    return Math.min(...this.#feeds.map(({ oldestMs }) => oldestMs))
-  }
-
-  /** Follows the outbox's own erasing. */
-  erase(): void {
+  /** Erases what the outbox may erase and no carrier lacks, with what is said of it here. @see Outbox.erase */
+  erase(sealedBeforeMs: number, passes: number): void {
+    this.#outbox.erase(Math.min(sealedBeforeMs, ...this.#feeds.map(({ oldestMs }) => oldestMs)), passes)
     for (const feed of this.#feeds) feed.erase()
   }
 
