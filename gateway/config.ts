@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { type CarrierConfig, carrierConfigs } from './carrier-config.ts'
 import { type Fields, readConfig } from './fields.ts'
 import type { AcceleratedClock } from './io/clock.ts'
 import { keyIdMax } from './oneway/mac.ts'
@@ -27,7 +28,14 @@ export interface GatewayConfig {
   /** of the one-way link's MACs: 32 octets as 64 hex digits, readable by the owner alone, and the id that the receiver knows it by */
   linkKey: { id: number; file: string }
   seal: { intervalMs: number }
-  forward: { passesAfterMs: readonly number[]; plannedLossPercent: number }
+  forward: {
+    passesAfterMs: readonly number[]
+    plannedLossPercent: number
+    /** ways for the same batches beside the datagrams */
+    carriers: readonly CarrierConfig[]
+    /** whose eyes the batches are for: PEM of the MDM's certificate and its CA's */
+    envelope: { certificate: string } | undefined
+  }
   release: { graceSeconds: number }
   retention: { replayDays: number; readingDays: number }
   clock: AcceleratedClock | undefined
@@ -71,7 +79,9 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
     forward: fields.optional('forward', (forward) => ({
       passesAfterMs: forward.wholes('passesAfterMs', [0, 86_400_000], passesDefault),
       plannedLossPercent: forward.whole('plannedLossPercent', [0, 50], lossDefault),
-    })) ?? { passesAfterMs: passesDefault, plannedLossPercent: lossDefault },
+      carriers: carrierConfigs(forward, folder),
+      envelope: forward.optional('envelope', (envelope) => ({ certificate: envelope.path('certificate', folder) })),
+    })) ?? { passesAfterMs: passesDefault, plannedLossPercent: lossDefault, carriers: [], envelope: undefined },
     release: fields.optional('release', (release) => ({
       graceSeconds: release.whole('graceSeconds', [0, 30 * 86_400], graceDefault),
     })) ?? { graceSeconds: graceDefault },

@@ -92,7 +92,25 @@ export type PeerFault =
   | 'BATCH_ROOT'
   | 'BATCH_CHAIN'
   | 'BATCH_SIGNATURE'
+  | 'BATCH_CONTRADICTS'
   | 'PROOF_INVALID'
+  // sealed batches that travel whole, in files and over TCP
+  | 'BUNDLE_MALFORMED'
+  | 'BUNDLE_TRUNCATED'
+  | 'BUNDLE_TRAILING'
+  | 'BUNDLE_LIMIT'
+  | 'BUNDLE_KEY'
+  | 'BUNDLE_UNAUTHENTIC'
+  | 'BUNDLE_DIGEST'
+  | 'BUNDLE_LATE'
+  | 'BUNDLE_CONNECTIONS'
+  | 'ENVELOPE_MALFORMED'
+  | 'ENVELOPE_RECIPIENT'
+  | 'ENVELOPE_UNAUTHENTIC'
+  | 'FILE_NAME'
+  | 'FILE_KIND'
+  | 'FILE_SIZE'
+  | 'FILE_UNREADABLE'
 
 /**
  * What the receiver of a fault does. `quarantine`: keep the octets and the code, go on with their neighbours.
@@ -178,7 +196,25 @@ export const answerTo: Record<PeerFault, Answer> = {
   BATCH_ROOT: 'quarantine',
   BATCH_CHAIN: 'quarantine',
   BATCH_SIGNATURE: 'quarantine',
+  BATCH_CONTRADICTS: 'quarantine', // the sealer has signed two batches of one number
   PROOF_INVALID: 'drop',
+  // A connection ends; a file goes to the folder's quarantine.
+  BUNDLE_MALFORMED: 'close',
+  BUNDLE_TRUNCATED: 'close',
+  BUNDLE_TRAILING: 'close',
+  BUNDLE_LIMIT: 'close',
+  BUNDLE_KEY: 'close',
+  BUNDLE_UNAUTHENTIC: 'close',
+  BUNDLE_DIGEST: 'close',
+  BUNDLE_LATE: 'close',
+  BUNDLE_CONNECTIONS: 'close',
+  ENVELOPE_MALFORMED: 'quarantine',
+  ENVELOPE_RECIPIENT: 'quarantine', // the key that opens it may yet be found
+  ENVELOPE_UNAUTHENTIC: 'quarantine',
+  FILE_NAME: 'quarantine',
+  FILE_KIND: 'quarantine',
+  FILE_SIZE: 'quarantine',
+  FILE_UNREADABLE: 'quarantine',
 }
 
 /** A fault of the other side: a code for programs, a message for people, an offset in octets where one is known. */

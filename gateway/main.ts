@@ -18,6 +18,7 @@ import { ConfigError } from './errors.ts'
 import { type Broker, openBroker } from './io/broker.ts'
 import { type Control, openControl } from './io/control.ts'
 import { holdFolder } from './io/database.ts'
+import { type EnvelopeFiles, openEnveloper } from './io/enveloper.ts'
 import { type Journal, openJournal } from './io/journal.ts'
 import { JournalCorrupt, JournalFailed } from './io/journal-record.ts'
 import { readKek, readLinkKey, readPublic, readSecret } from './io/keys.ts'
@@ -61,6 +62,8 @@ export async function startGateway(configFile: string, log: Logger): Promise<Gat
   const journal = openJournal(join(config.data, 'journal'))
   checkLedger(config, journal)
   readLinkKey(config.linkKey)
+  const envelope = envelopeFiles(config)
+  if (envelope !== undefined) await openEnveloper(envelope)
   await openSigner({ ...config.sealer, crlFile: config.tls.crlFile }) // their faults are the operator's, and told before anyone connects
   const pipeline = new PipelineThread(pipelineOptions(config, zones, journal.durable), log)
   try {
@@ -333,9 +336,14 @@ function route({ hosts }: Zones): { host: string; from: string } {
   return { host, from }
 }
 
+function envelopeFiles({ forward, tls }: GatewayConfig): EnvelopeFiles | undefined {
+  const { trustFile, crlFile } = tls
+  return forward.envelope && { ...forward.envelope, trustFile, crlFile }
+}
+
 function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): PipelineOptions {
   const { port, limits } = conduit(zones, 'oneway')
-  const { passesAfterMs, plannedLossPercent } = config.forward
+  const { passesAfterMs, plannedLossPercent, carriers } = config.forward
   return {
     data: config.data,
     kekFile: config.kekFile,
@@ -350,6 +358,8 @@ function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): 
       passesAfterMs,
       lossShare: plannedLossPercent / 100,
     },
+    carriers,
+    envelope: envelopeFiles(config),
     graceSeconds: config.release.graceSeconds,
     retention: config.retention,
     clock: config.clock,

@@ -87,6 +87,18 @@ function outMetrics(status: PipelineStatus | undefined): Metrics {
     ami_gateway_batches_waiting: gauge('Batches with passes yet to be sent.', status?.batchesWaiting),
     ami_gateway_datagrams_sent_total: counter('Datagrams sent over the one-way link.', status?.datagrams),
     ami_gateway_datagram_faults_total: counter('Datagrams that the kernel refused.', status?.datagramFaults),
+    ami_gateway_carrier_bundles_total: counter(
+      'Batches handed to a carrier beside the datagrams.',
+      status?.carriers.map(({ name, carried }) => ({ labels: { carrier: name }, value: carried })),
+    ),
+    ami_gateway_carrier_batches_waiting: gauge(
+      'Batches still to hand to it.',
+      status?.carriers.map(({ name, waiting }) => ({ labels: { carrier: name }, value: waiting })),
+    ),
+    ami_gateway_carrier_held: gauge(
+      '1 while a carrier cannot go on.',
+      status?.carriers.map(({ name, held }) => ({ labels: { carrier: name }, value: held === undefined ? 0 : 1 })),
+    ),
     ami_gateway_cells_closed_total: counter('Cells of closed days since the ledger was made.', status?.cells.closed),
     ami_gateway_cells_decided_total: counter(
       'Those cells by whether studies see them.',

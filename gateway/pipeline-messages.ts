@@ -1,8 +1,11 @@
+import type { CarrierConfig } from './carrier-config.ts'
 import type { ReadAnswer, ReadRequest } from './command-request.ts'
 import type { Commands, Outgoing } from './commands.ts'
 import type { DialectName, NewDialect } from './dialects.ts'
 import type { PeerFault } from './errors.ts'
+import type { CarrierStatus } from './io/carriers.ts'
 import type { AcceleratedClock } from './io/clock.ts'
+import type { EnvelopeFiles } from './io/enveloper.ts'
 import type { ReleaseCounts } from './io/release.ts'
 import type { ConcentratorId } from './model.ts'
 import type { Lacking } from './oneway/replay-code.ts'
@@ -25,6 +28,8 @@ export interface PipelineOptions {
     passesAfterMs: readonly number[]
     lossShare: number
   }
+  carriers: readonly CarrierConfig[]
+  envelope: EnvelopeFiles | undefined
   graceSeconds: number
   retention: { replayDays: number; readingDays: number }
   clock: AcceleratedClock | undefined
@@ -51,6 +56,7 @@ export type FromPipeline =
   | { kind: 'replayed'; id: number; answer: ReplayAnswer }
   | { kind: 'result-refused'; concentrator: ConcentratorId; detail: string }
   | { kind: 'sealing'; fault: string | undefined }
+  | { kind: 'carrier'; carrier: string; fault: string | undefined }
   | { kind: 'drained'; status: PipelineStatus }
 
 /** Counts since the start, but of all time where it says so. */
@@ -78,6 +84,8 @@ export interface PipelineStatus {
   batchesWaiting: number
   datagrams: number
   datagramFaults: number
+  /** ways beside the datagrams, as they are configured */
+  carriers: CarrierStatus[]
   /** of all time */
   cells: ReleaseCounts
 }

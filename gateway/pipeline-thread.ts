@@ -86,6 +86,7 @@ export class PipelineThread {
   #hear(message: FromPipeline): void {
     if (message.kind === 'unhandled') this.#log.error({ event: 'frame.unhandled', stack: message.stack })
     else if (message.kind === 'sealing') this.#hearSealing(message.fault)
+    else if (message.kind === 'carrier') this.#hearCarrier(message)
     else if (message.kind === 'dialect') this.#hearDialect(message)
     else if (message.kind === 'publish') this.#publish(message)
     else if (message.kind === 'answer') this.#answer(message)
@@ -120,5 +121,10 @@ export class PipelineThread {
   #hearSealing(fault: string | undefined): void {
     if (fault === undefined) this.#log.info({ event: 'sealing.resumed' })
     else this.#log.error({ event: 'sealing.held', detail: fault })
+  }
+
+  #hearCarrier({ carrier, fault }: { carrier: string; fault: string | undefined }): void {
+    if (fault === undefined) this.#log.info({ event: 'carrier.resumed', carrier })
+    else this.#log.error({ event: 'carrier.held', carrier, detail: fault })
   }
 }

@@ -6,7 +6,9 @@ import { Commands } from './commands.ts'
 import { Dialects } from './dialects.ts'
 import { ConfigError, type PeerFault } from './errors.ts'
 import { intake } from './intake.ts'
+import { Carriers, carrierOf } from './io/carriers.ts'
 import { type Clock, openClock } from './io/clock.ts'
+import { type Enveloper, noEnvelope, openEnveloper } from './io/enveloper.ts'
 import { Forwarder } from './io/forwarder.ts'
 import { JournalReader } from './io/journal-reader.ts'
 import { readKek, readLinkKey } from './io/keys.ts'
@@ -39,7 +41,9 @@ class Pipeline {
   readonly #releaser: Releaser
   readonly #sender: Sender
   readonly #forwarder: Forwarder
+  readonly #carriers: Carriers
   readonly #signer: Signer
+  readonly #enveloper: Enveloper
   readonly #clock: Clock
   readonly #commands: Commands
   readonly #counts = {
@@ -58,10 +62,15 @@ class Pipeline {
   #sealing: Promise<void> = Promise.resolve()
   #sealingFault: string | undefined
 
-  constructor(options: PipelineOptions, port: MessagePort, signer: Signer) {
+  constructor(
+    options: PipelineOptions,
+    port: MessagePort,
+    { signer, enveloper }: { signer: Signer; enveloper: Enveloper },
+  ) {
     this.#options = options
     this.#port = port
     this.#signer = signer
+    this.#enveloper = enveloper
     this.#durable = options.durable
     this.#clock = openClock(options.clock)
     this.#ledger = openLedger(join(options.data, 'ledger.sqlite'), readKek(options.kekFile))
@@ -88,7 +97,21 @@ class Pipeline {
       key: readLinkKey(options.linkKey),
       ...forward,
     })
+    this.#carriers = this.#openCarriers()
     port.on('message', (message: ToPipeline) => this.#tell(message))
+  }
+
+  #openCarriers(): Carriers {
+    const { carriers, forward, retention, linkKey } = this.#options
+    const { bitsPerSecond } = forward
+    const keepMs = retention.replayDays * secondsPerDay * 1000
+    return new Carriers({
+      carriers: carriers.map((one) => carrierOf(one, { bitsPerSecond, keepMs })),
+      database: this.#ledger.database,
+      outbox: this.#ledger.outbox,
+      key: readLinkKey(linkKey),
+      onHeld: (carrier, fault) => this.#send({ kind: 'carrier', carrier, fault }),
+    })
   }
 
   async run(): Promise<void> {
@@ -101,7 +124,7 @@ class Pipeline {
     await this.#consume()
     this.#commands.end()
     await this.#seal()
-    await this.#forwarder.drain()
+    await Promise.all([this.#forwarder.drain(), this.#carriers.drain()])
     while (!this.#releaser.step(this.#clock() / 1000, 1_000)) await nextTurn()
     timers.forEach(clearInterval)
     this.#forwarder.close()
@@ -116,7 +139,7 @@ class Pipeline {
   #tell(message: ToPipeline): void {
     if (message.kind === 'ask') this.#commands.ask(message.id, message.request)
     else if (message.kind === 'replay') {
-      const answer = replay(message.lacking, this.#ledger.outbox, this.#forwarder)
+      const answer = replay(message.lacking, this.#ledger.outbox, this.#forwarder, this.#carriers)
       this.#send({ kind: 'replayed', id: message.id, answer })
     } else if (message.kind === 'cancel') this.#commands.cancel(message.id)
     else if (message.kind === 'undeliverable') this.#commands.undeliverable(message.commandId)
@@ -193,14 +216,16 @@ class Pipeline {
       const header = nextHeader(head, { series, readingCount: readings, createdAtMs: sealedAtMs })
       const signature = await this.#signer.sign(header)
       const sequence = head.sequence + 1
-      const octets = encodeSealedBatch({ header, signature, series })
+      const octets = await this.#enveloper.wrap(encodeSealedBatch({ header, signature, series }))
       if (octets.length > batchOctetsMax) {
         throw new ConfigError([
           `tls.crlFile: too long: a batch with it has ${octets.length} octets, limit ${batchOctetsMax}`,
         ])
       }
       outbox.seal(waiting, { sequence, digest: headerDigest(header), sealedAtMs, octets })
-      this.#forwarder.add({ sequence, sealedAtMs, passesDone: 0 })
+      const sealed = { sequence, sealedAtMs, passesDone: 0 }
+      this.#forwarder.add(sealed)
+      this.#carriers.add(sealed)
     }
   }
 
@@ -208,7 +233,7 @@ class Pipeline {
   #retain(): void {
     const { replayDays, readingDays } = this.#options.retention
     const dayMs = secondsPerDay * 1000
-    this.#ledger.outbox.erase(Date.now() - replayDays * dayMs, this.#options.forward.passesAfterMs.length)
+    this.#carriers.erase(Date.now() - replayDays * dayMs, this.#options.forward.passesAfterMs.length)
     const oldest = Math.floor(this.#clock() / dayMs) - readingDays
     this.#ledger.eraseDays(oldest, erasedRowsMax)
   }
@@ -226,6 +251,7 @@ class Pipeline {
         batchesSealed: this.#ledger.outbox.head().sequence,
         batchesForwarded: this.#forwarder.delivered,
         batchesWaiting: this.#forwarder.waiting,
+        carriers: this.#carriers.status,
         datagrams: this.#sender.sent,
         datagramFaults: this.#sender.faults,
         cells: this.#releaser.counts(),
@@ -239,4 +265,6 @@ class Pipeline {
 }
 
 const options = workerData as PipelineOptions
-await new Pipeline(options, parentPort!, await openSigner(options.sealer)).run()
+const signer = await openSigner(options.sealer)
+const enveloper = options.envelope === undefined ? noEnvelope : await openEnveloper(options.envelope)
+await new Pipeline(options, parentPort!, { signer, enveloper }).run()

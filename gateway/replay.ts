@@ -1,8 +1,8 @@
 import { type Failure, refusal } from './command-request.ts'
 import { PeerError } from './errors.ts'
-import type { Forwarder } from './io/forwarder.ts'
 import type { Outbox } from './io/outbox.ts'
 import { decodeReplayCode, type Lacking } from './oneway/replay-code.ts'
+import type { Waiting } from './oneway/schedule.ts'
 
 /** What became of a code that an operator typed. */
 export type ReplayAnswer =
@@ -24,15 +24,19 @@ export function parseReplay(request: { code?: unknown }): Lacking {
   return decodeReplayCode(request.code)
 }
 
-/** Has the batches that are still here sent once more, behind the readings that wait for their first pass. */
-export function replay(lacking: Lacking, outbox: Outbox, forwarder: Pick<Forwarder, 'replay'>): ReplayAnswer {
+/** Has the batches that are still here sent once more, behind the readings that wait for their first pass, by every carrier. */
+export function replay(
+  lacking: Lacking,
+  outbox: Outbox,
+  ...ways: readonly { replay(batches: readonly Waiting[]): void }[]
+): ReplayAnswer {
   const { epoch, from, to } = lacking
   if (epoch !== outbox.epoch)
     return refusal('REPLAY_EPOCH', `a code of stream ${epoch}, and this one is ${outbox.epoch}`)
   const { sequence: last } = outbox.head()
   if (to > last) return refusal('REPLAY_UNKNOWN', `batch ${to} is asked for, and ${last} is the last`)
   const held = outbox.held(from, to)
-  forwarder.replay(held)
+  for (const way of ways) way.replay(held)
   return { ok: true, epoch, from, to, batches: held.length, erased: to - from + 1 - held.length }
 }
 

@@ -1,8 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { ConfigError } from '#gateway/errors.ts'
 import { type Fields, readConfig } from '#gateway/fields.ts'
 import { keyIdMax } from '#gateway/oneway/mac.ts'
+import type { EnvelopeFiles } from './envelope.ts'
+import { type IntakeConfig, intakeConfigs } from './intake-config.ts'
+import { readText } from './secret-file.ts'
 import { type SinkConfig, sinkConfigs } from './sinks/config.ts'
 
 /** The receiver's one configuration file. Its address and port are the zones file's. */
@@ -22,11 +23,18 @@ export interface MdmConfig {
   receiveBufferOctets: number
   /** where verified batches go from `data`; NDJSON beside them unless told otherwise, and none when the list is empty */
   sinks: readonly SinkConfig[]
+  /** what envelopes are opened with: several while one certificate follows another */
+  envelopeKeys: readonly EnvelopeFiles[]
+  /** ways in for the same batches beside the datagrams */
+  intakes: readonly IntakeConfig[]
   /** start also when the kernel gives less than 4 MiB */
   allowSmallBuffer: boolean
   /** where Prometheus may ask, on a loopback address */
   metrics: { host: '127.0.0.1' | '::1'; port: number } | undefined
 }
+
+/** Keys of envelopes, the most. */
+const envelopeKeysMax = 8
 
 const loopbackForm = { pattern: /^(127\.0\.0\.1|::1)$/, says: '127.0.0.1 or ::1' }
 
@@ -42,6 +50,12 @@ export function parseMdmConfig(text: string, folder: string): Readonly<MdmConfig
       trustFile: fields.path('trustFile', folder),
       linkKeys: linkKeys(fields, folder),
       sinks: sinkConfigs(fields, { folder, data }),
+      envelopeKeys: fields.objects('envelopeKeys', envelopeKeysMax, (key) => ({
+        keyFile: key.path('keyFile', folder),
+        certificateFile: key.path('certificateFile', folder),
+        passphraseFile: key.optionalPath('passphraseFile', folder),
+      })),
+      intakes: intakeConfigs(fields, folder),
       receiveBufferOctets: fields.whole('receiveBufferOctets', [65_536, 1_073_741_824], 4_194_304),
       allowSmallBuffer: fields.flag('allowSmallBuffer', false),
       metrics: fields.optional('metrics', (metrics) => ({
@@ -76,14 +90,5 @@ function linkKeys(fields: Fields, folder: string): { id: number; file: string }[
 
 /** @throws ConfigError with everything wrong in it */
 export function readMdmConfig(configFile: string): Readonly<MdmConfig> {
-  return parseMdmConfig(readFile('configuration', configFile), dirname(resolve(configFile)))
-}
-
-/** @param key how the configuration calls it @throws ConfigError */
-export function readFile(key: string, file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    throw new ConfigError([`${key}: cannot read ${file} (${(error as NodeJS.ErrnoException).code})`])
-  }
+  return parseMdmConfig(readText('configuration', configFile), dirname(resolve(configFile)))
 }

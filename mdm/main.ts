@@ -1,13 +1,15 @@
-import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { ConfigError } from '#gateway/errors.ts'
 import { type LinkKey, parseLinkKey } from '#gateway/oneway/mac.ts'
 import { certificatesFromPem, PkiError } from '#pki/verify.ts'
 import { RingAssembler } from './assemble.ts'
-import { type MdmConfig, readFile, readMdmConfig } from './config.ts'
+import { type MdmConfig, readMdmConfig } from './config.ts'
+import { readEnvelopeKey } from './envelope.ts'
+import { openIntakes } from './intakes.ts'
 import type { MetricsServer } from './metrics.ts'
 import { Receiver } from './receive.ts'
+import { readSecret, readText } from './secret-file.ts'
 import { sinkOf } from './sinks/config.ts'
 import { Dispatcher } from './sinks/dispatch.ts'
 import { type SpoolerStatus, spoolerStatusFile } from './spool.ts'
@@ -46,7 +48,9 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
   const store = new BatchStore(config.data)
   const failure = Promise.withResolvers<Error>()
   const onFailure = (error: Error): void => failure.resolve(error)
-  const receiver = new Receiver({ store, roots, keys, log, onFailure })
+  const envelopeKeys = config.envelopeKeys.map(readEnvelopeKey)
+  const receiver = new Receiver({ store, roots, keys, envelopeKeys, log, onFailure })
+  const intakes = await openIntakes(config.intakes, { keys, take: (bundle) => receiver.take(bundle), log, onFailure })
   const { folder, octets } = config.spool
   const assembler = new RingAssembler({ folder, octetsMax: octets, receiver, log })
   const dispatcher = new Dispatcher({ store, sinks, log })
@@ -57,6 +61,7 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
     ...receiver.status(),
     ring: assembler.status(),
     sinks: dispatcher.status(),
+    intakes: intakes.status,
   })
   const report = (): void => {
     const now = status()
@@ -75,7 +80,7 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
       clearInterval(timer)
       metrics?.close()
       assembler.stop()
-      await receiver.close()
+      await Promise.all([intakes.close(), receiver.close()])
       await running
       assembler.close()
       await dispatcher.close()
@@ -95,7 +100,7 @@ async function openMetrics(at: { host: string; port: number }, config: MdmConfig
 
 function trusted(file: string): Uint8Array[] {
   try {
-    const roots = certificatesFromPem(readFile('trustFile', file))
+    const roots = certificatesFromPem(readText('trustFile', file))
     if (roots.length === 0) throw new ConfigError([`trustFile: ${file}: no certificate in it`])
     return roots
   } catch (error) {
@@ -106,9 +111,5 @@ function trusted(file: string): Uint8Array[] {
 
 /** @throws ConfigError; the message holds nothing of the key */
 function readLinkKey({ id, file }: { id: number; file: string }): LinkKey {
-  const text = readFile('linkKeys', file)
-  const mode = statSync(file).mode & 0o777
-  if ((mode & 0o077) !== 0)
-    throw new ConfigError([`linkKeys: ${file} is open to others (${mode.toString(8)}): chmod 600`])
-  return { id, key: parseLinkKey(`linkKeys: ${file}`, text) }
+  return { id, key: parseLinkKey(`linkKeys: ${file}`, readSecret('linkKeys', file)) }
 }

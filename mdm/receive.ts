@@ -3,8 +3,12 @@ import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/
 import { PeerError, type PeerFault } from '#gateway/errors.ts'
 import { type Assembled, Assembler, type AssemblerLimits } from '#gateway/oneway/assemble.ts'
 import { DatagramReader } from '#gateway/oneway/datagram.ts'
+import type { Bundle } from '#gateway/oneway/frame.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { encodeReplayCode, replayCodes } from '#gateway/oneway/replay-code.ts'
+import type { EnvelopeKey } from '#pki/verify.ts'
+import { withoutEnvelope } from './envelope.ts'
+import type { Outcome as IntakeOutcome } from './intake.ts'
 import { Patience } from './patience.ts'
 import { checkPlace } from './place.ts'
 import { keptBatch } from './sinks/sink.ts'
@@ -17,6 +21,8 @@ export interface ReceiverOptions {
   roots: readonly Uint8Array[]
   /** of the datagrams' MACs, each with another id */
   keys: readonly LinkKey[]
+  /** what envelopes are opened with; none: an envelope is refused */
+  envelopeKeys?: readonly EnvelopeKey[]
   log: Logger
   /** an exception of ours: nothing that is not stored is passed over, and the process should end */
   onFailure: (error: Error) => void
@@ -31,7 +37,7 @@ export interface Checks {
 }
 
 /** What became of a whole object: `left` when the receiver was closed before a failing store took it. */
-export type Outcome = 'stored' | 'repeated' | 'refused' | 'left'
+export type Outcome = IntakeOutcome | 'left'
 
 export interface ReceiverStatus {
   datagrams: number
@@ -141,9 +147,16 @@ export class Receiver {
   object(whole: Assembled): Promise<Outcome> {
     if (whole.octets.length > batchOctetsMax) {
       this.#count('DATAGRAM_LIMIT')
-      return Promise.resolve('refused')
+      return Promise.resolve('DATAGRAM_LIMIT')
     }
     return this.#queue(whole, () => {})
+  }
+
+  /** As `object`, for an intake, which keeps what is not taken. @throws Error when the receiver was closed before */
+  async take(bundle: Bundle): Promise<IntakeOutcome> {
+    const outcome = await this.object(bundle)
+    if (outcome === 'left') throw new Error('the receiver ends, and its store fails')
+    return outcome
   }
 
   /** The mark from which all that is not settled can be had again; objects that were begun before `since` are given up. */
@@ -203,11 +216,15 @@ export class Receiver {
   }
 
   async #finish(whole: Assembled): Promise<Outcome> {
-    const { epoch, sequence, octets } = whole
-    if (this.#options.store.received(epoch).has(sequence)) return 'repeated'
-    this.#counts.delivered += claimedReadings(octets)
+    const { epoch, sequence } = whole
+    const { store, envelopeKeys = [] } = this.#options
     try {
+      const octets = withoutEnvelope(whole.octets, envelopeKeys)
+      const held = store.received(epoch).has(sequence)
+      if (held && (store.batch(epoch, sequence)?.equals(octets) ?? true)) return this.#repeated()
+      this.#counts.delivered += held ? 0 : claimedReadings(octets)
       const batch = await this.#verify(octets)
+      if (held) return this.#sameAs(whole, batch)
       this.#checks.place(whole, batch, this.#options.store)
       return await this.#patience.with<Outcome>(() => {
         this.#options.store.put(keptBatch(batch, octets))
@@ -218,6 +235,20 @@ export class Receiver {
       if (!(error instanceof PeerError)) throw error
       return this.#refuse(whole, error)
     }
+  }
+
+  #repeated(): Outcome {
+    this.#counts.repeated++
+    return 'repeated'
+  }
+
+  /** What is held was verified, and so is this: one sealer must not have signed two batches of one number. */
+  #sameAs({ epoch, sequence }: Assembled, { batch, header }: VerifiedBatch): Outcome {
+    const held = this.#options.store.batch(epoch, sequence)
+    const isOfPlace = header.epoch === epoch && header.sequence === sequence
+    if (!isOfPlace) throw new PeerError('BATCH_CHAIN', `batch ${header.sequence} came as ${sequence}`)
+    if (held === undefined || Buffer.from(decodeSealedBatch(held).header).equals(batch.header)) return this.#repeated()
+    throw new PeerError('BATCH_CONTRADICTS', `another batch ${sequence} is held`)
   }
 
   #stored({ epoch, sequence }: Assembled, { header }: VerifiedBatch): void {
@@ -232,7 +263,7 @@ export class Receiver {
     const { log, store } = this.#options
     const outcome = await this.#patience.with<Outcome>(() => {
       store.quarantine({ epoch, sequence, code, octets })
-      return 'refused'
+      return code
     })
     if (outcome === 'left') return outcome
     this.#count(code)

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { addressOf, conduit, loopback, parseZones } from '#dmz-config/zones.ts'
-import { readFile, readMdmConfig } from './config.ts'
+import { readMdmConfig } from './config.ts'
+import { readText } from './secret-file.ts'
 import { Spooler } from './spool.ts'
 
 /**
@@ -10,7 +11,7 @@ import { Spooler } from './spool.ts'
  */
 export async function startSpooler(configFile: string, log: Logger, allowSmallBuffer: boolean): Promise<Spooler> {
   const config = readMdmConfig(configFile)
-  const drawn = parseZones(readFile('zonesFile', config.zonesFile))
+  const drawn = parseZones(readText('zonesFile', config.zonesFile))
   const zones = config.loopback === undefined ? drawn : loopback(drawn, config.loopback)
   const spooler = await Spooler.open({
     host: addressOf(zones, 'mdm'),

@@ -1,5 +1,6 @@
 import { replayCodes } from '#gateway/oneway/replay-code.ts'
 import type { RingAssemblerStatus } from './assemble.ts'
+import type { IntakeStatus } from './intake.ts'
 import type { ReceiverStatus } from './receive.ts'
 import type { SinkStatus } from './sinks/follower.ts'
 import type { SpoolerStatus } from './spool.ts'
@@ -11,6 +12,8 @@ export interface AssemblerStatus extends ReceiverStatus {
   pid: number
   ring: RingAssemblerStatus
   sinks: SinkStatus[]
+  /** ways in beside the datagrams */
+  intakes: IntakeStatus[]
 }
 
 /** Why an operator should look. Stable codes: add, never rename. */
@@ -91,12 +94,18 @@ function assemblerLines(assembler: AssemblerStatus | undefined, nowMs: number): 
     `batches     ${assembler.batches} stored, ${assembler.readings} readings, ${assembler.repeated} repeated`,
     `store       ${storeFailure === undefined ? 'takes what comes' : `fails: ${storeFailure}; everything waits in the ring`}`,
     `refused     ${counts(assembler.refused)}`,
+    ...assembler.intakes.map(intakeLine),
     ...assembler.sinks.map(sinkLine),
     ...assembler.streams.flatMap(streamLines),
     ...assembler.quarantine.map(
       ({ epoch, sequence, code, replay }) => `quarantine  epoch ${epoch} batch ${sequence} ${code}   replay ${replay}`,
     ),
   ]
+}
+
+function intakeLine({ name, stored, repeated, refused, held }: IntakeStatus): string {
+  const state = held === undefined ? '' : `   held up: ${held}`
+  return `intake      ${name}   stored ${stored}, repeated ${repeated}, refused ${counts(refused)}${state}`
 }
 
 function sinkLine({ name, behind, skipped, fault }: SinkStatus): string {

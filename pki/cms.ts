@@ -84,7 +84,7 @@ export async function encodeDetached(parts: DetachedParts): Promise<Uint8Array> 
   const signature = await parts.sign(setOf(attributes), algorithm.digest) // signed as SET OF, sent as [0]. RFC 5652, 5.4
   const signerInfo = sequence(
     integer(1),
-    signerIdentifier(signer),
+    issuerAndSerial(signer),
     sha256,
     setOf(attributes, context(0)),
     algorithm.signature,
@@ -105,7 +105,8 @@ function attribute(type: string, value: Uint8Array): Uint8Array {
   return sequence(oid(type), setOf([value]))
 }
 
-function signerIdentifier(signer: Certificate): Uint8Array {
+/** How CMS names a certificate. @see RFC 5652, 10.2.4 */
+export function issuerAndSerial(signer: Certificate): Uint8Array {
   return sequence(signer.issuer, encode(tag.integer, signer.serialOctets))
 }
 
@@ -161,7 +162,7 @@ function refused(code: DetachedFault, detail: string): DetachedVerdict {
 
 function judge(cms: Detached, question: DetachedQuestion): DetachedVerdict {
   const { content, roots, at, crls = [], purpose = 'sealer', profileSet = 'p256' } = question
-  const signer = cms.certificates.find((one) => equalOctets(signerIdentifier(one), cms.signerIdentifier))
+  const signer = cms.certificates.find((one) => equalOctets(issuerAndSerial(one), cms.signerIdentifier))
   if (signer === undefined) return refused('CMS_SIGNER', 'the certificate of the signer is not within')
   if (!equalOctets(cms.messageDigest, digest(content)))
     return refused('CONTENT_DIGEST', 'the content is not what was signed')

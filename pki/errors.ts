@@ -7,6 +7,10 @@ export type PkiFault =
   | 'CRL_MALFORMED'
   | 'CMS_MALFORMED'
   | 'REQUEST_MALFORMED'
+  // envelopes
+  | 'ENVELOPE_MALFORMED'
+  | 'ENVELOPE_RECIPIENT'
+  | 'ENVELOPE_UNAUTHENTIC'
   // requests the CA refuses
   | 'REQUEST_POSSESSION'
   | 'REQUEST_KEY'

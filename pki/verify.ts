@@ -18,6 +18,7 @@ export {
   verifyDetached,
 } from './cms.ts'
 export { type Crl, parseCrls } from './crl.ts'
+export { type EnvelopeKey, encodeEnveloped, isEnveloped, openEnveloped } from './enveloped.ts'
 export { PkiError } from './errors.ts'
 export type { ProfileSetName } from './key-algorithm.ts'
 export { type Staple, stapleOf } from './ocsp/staple.ts'

@@ -109,7 +109,7 @@ function misfits(
 }
 
 /** The CRLs in a file that another process replaces now and then. */
-class CrlFile {
+export class CrlFile {
   readonly #path: string
   #version = ''
   #crls: Crl[] = []

@@ -40,7 +40,7 @@ describe('the configuration of a gateway', () => {
       clock: undefined,
       metrics: undefined,
       seal: { intervalMs: 1_000 },
-      forward: { passesAfterMs: [0, 2_000, 30_000], plannedLossPercent: 10 },
+      forward: { passesAfterMs: [0, 2_000, 30_000], plannedLossPercent: 10, carriers: [], envelope: undefined },
       release: { graceSeconds: 21_600 },
       retention: { replayDays: 30, readingDays: 45 },
     })
@@ -77,6 +77,23 @@ describe('the configuration of a gateway', () => {
       expect.stringContaining('forward.passesAfterMs:'),
       expect.stringContaining('forward.plannedLossPercent:'),
       expect.stringContaining('secret:'),
+    ])
+  })
+
+  test('names the carriers beside the datagrams, each with its limits, and none twice', () => {
+    const forwarded = (carriers: readonly object[]): unknown => ({ ...good, forward: { carriers } })
+    const drop = { kind: 'files', folder: 'drop' }
+    const proxy = { kind: 'tcp', host: '127.0.0.1', port: 5000 }
+    expect(parse(forwarded([drop, proxy])).forward.carriers).toEqual([
+      { kind: 'files', folder: '/srv/ami/drop', octetsMax: 1_073_741_824 },
+      proxy,
+    ])
+    expect(faults(forwarded([drop, { ...drop, octetsMax: 16_777_216 }]))).toEqual(['forward.carriers: one twice'])
+    expect(faults(forwarded([{ kind: 'fax' }, { ...proxy, host: 'localhost' }, { ...drop, port: 1 }]))).toEqual([
+      expect.stringContaining('carriers[0].kind:'),
+      expect.stringContaining('carriers[0].folder:'),
+      expect.stringContaining('carriers[1].host: an IP address'),
+      expect.stringContaining('carriers[2].port: no such key'),
     ])
   })
 

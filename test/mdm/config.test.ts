@@ -46,7 +46,23 @@ describe('the configuration of a receiver', () => {
       sinks: [{ kind: 'ndjson', name: 'ndjson', folder: '/srv/mdm/data' }],
       allowSmallBuffer: false,
       metrics: undefined,
+      envelopeKeys: [],
+      intakes: [],
     })
+  })
+
+  test('names the ways in beside the datagrams, and none twice', () => {
+    const drop = { kind: 'files', folder: 'drop' }
+    const proxy = { kind: 'tcp', host: '::1', port: 5001 }
+    expect(parseMdmConfig(JSON.stringify({ ...good, intakes: [drop, proxy] }), '/srv/mdm').intakes).toEqual([
+      { kind: 'files', folder: '/srv/mdm/drop', pollMs: 1_000, stableMs: 2_000 },
+      proxy,
+    ])
+    expect(faults({ ...good, intakes: [proxy, proxy] })).toEqual(['intakes: one twice'])
+    expect(faults({ ...good, intakes: [{ kind: 'tcp', host: 'mdm', port: 0 }] })).toEqual([
+      expect.stringContaining('intakes[0].host: an IP address'),
+      expect.stringContaining('intakes[0].port:'),
+    ])
   })
 
   test.for([

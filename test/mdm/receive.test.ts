@@ -409,8 +409,8 @@ describe('the receiver', () => {
     const { receiver } = await lab()
     const good = await fresh().next([seriesOf(1)])
     const object = { epoch, sequence: 1, octets: Buffer.from(good.octets) }
-    expect(await receiver.object({ ...object, octets: Buffer.alloc(8_388_609) })).toBe('refused')
-    expect(await receiver.object({ ...object, octets: Buffer.alloc(10) })).toBe('refused')
+    expect(await receiver.object({ ...object, octets: Buffer.alloc(8_388_609) })).toBe('DATAGRAM_LIMIT')
+    expect(await receiver.object({ ...object, octets: Buffer.alloc(10) })).toBe('BATCH_MALFORMED')
     expect(await receiver.object(object)).toBe('stored')
     expect(await receiver.object(object)).toBe('repeated')
     expect(receiver.status()).toMatchObject({ batches: 1, refused: { DATAGRAM_LIMIT: 1, BATCH_MALFORMED: 1 } })

@@ -32,6 +32,7 @@ const spooler: SpoolerStatus = {
 }
 const assembler: AssemblerStatus = {
   sinks: [{ name: 'ndjson', position: [], behind: 2, skipped: 0, fault: undefined }],
+  intakes: [],
   at: now - 900,
   pid: 12,
   ring: { position: 5_000, released: 4_000, brokenOctets: 7 },

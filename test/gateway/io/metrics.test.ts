@@ -40,6 +40,7 @@ const status: GatewayStatus = {
     datagrams: 500,
     datagramFaults: 0,
     cells: { closed: 12, released: 8, withheld: 4 },
+    carriers: [{ name: 'files', carried: 3, waiting: 2, held: 'no room' }],
   },
   durable: 1_000,
 }
