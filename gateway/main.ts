@@ -288,13 +288,13 @@ function route({ hosts }: Zones): { host: string; from: string } {
 
 function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): PipelineOptions {
   const { port, limits } = conduit(zones, 'oneway')
-  const { passesAfterMs, plannedLossPercent } = config.forward
+  const { passesAfterMs, plannedLossPercent, carouselRestSeconds, manifestMs } = config.forward
   return {
     data: config.data,
     kekFile: config.kekFile,
     linkKey: config.linkKey,
     sealer: { ...config.sealer, crlFile: config.tls.crlFile },
-    sealIntervalMs: config.seal.intervalMs,
+    seal: config.seal,
     forward: {
       ...route(zones),
       port,
@@ -302,6 +302,8 @@ function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): 
       bitsPerSecond: limits.bitsPerSecondMax,
       passesAfterMs,
       lossShare: plannedLossPercent / 100,
+      carouselRestMs: carouselRestSeconds === 0 ? undefined : carouselRestSeconds * 1_000,
+      manifestMs,
     },
     graceSeconds: config.release.graceSeconds,
     retention: config.retention,

@@ -2,6 +2,7 @@ import type { ReadAnswer, ReadRequest } from './command-request.ts'
 import type { Commands, Outgoing } from './commands.ts'
 import type { DialectName, NewDialect } from './dialects.ts'
 import type { PeerFault } from './errors.ts'
+import type { AnnouncerStatus } from './io/announcer.ts'
 import type { AcceleratedClock } from './io/clock.ts'
 import type { ReleaseCounts } from './io/release.ts'
 import type { ConcentratorId } from './model.ts'
@@ -14,7 +15,8 @@ export interface PipelineOptions {
   kekFile: string
   linkKey: { id: number; file: string }
   sealer: { keyFile: string; certificateFile: string; crlFile: string }
-  sealIntervalMs: number
+  /** milliseconds that readings, and alarms and events, wait for their batch, the most */
+  seal: { intervalMs: number; urgentMs: number }
   forward: {
     host: string
     port: number
@@ -24,6 +26,8 @@ export interface PipelineOptions {
     bitsPerSecond: number
     passesAfterMs: readonly number[]
     lossShare: number
+    carouselRestMs: number | undefined
+    manifestMs: number
   }
   graceSeconds: number
   retention: { replayDays: number; readingDays: number }
@@ -78,6 +82,26 @@ export interface PipelineStatus {
   batchesWaiting: number
   datagrams: number
   datagramFaults: number
+  link: LinkStatus
   /** of all time */
   cells: ReleaseCounts
+}
+
+/** The sending end of the one-way link; counts since the start. */
+export interface LinkStatus extends AnnouncerStatus {
+  /** handed to the kernel, heartbeats too */
+  sentDatagrams: number
+  sentOctets: number
+  sendErrors: number
+  /** batches whose first pass is not complete */
+  queueObjects: number
+  queueOctets: number
+  /** age of the oldest reading that is not sealed or waits for its first pass; 0 when there is none */
+  oldestUnsentMs: number
+  /** batches up to here have all had their first pass, and their last */
+  firstPassTo: number
+  lastPassTo: number
+  /** batches that go round when nothing else is due, and passes that did */
+  carouselObjects: number
+  carouselRounds: number
 }

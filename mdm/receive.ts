@@ -9,6 +9,9 @@ import { DatagramReader } from '#gateway/oneway/datagram.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { replayCodes } from '#gateway/oneway/replay-code.ts'
 import { follows } from '#gateway/oneway/seal.ts'
+import { kindOfToi } from '#gateway/oneway/toi.ts'
+import { LinkMonitor, type LinkStatus } from './link.ts'
+import { LinkStore } from './link-store.ts'
 import { toNdjson } from './ndjson.ts'
 import { BatchStore } from './store.ts'
 import { type VerifiedBatch, verifyBatch } from './verify.ts'
@@ -61,6 +64,8 @@ export interface ReceiverStatus {
   }[]
   /** of the last batch: from sealed to stored */
   lagMs: number | undefined
+  /** epochs, heartbeats, manifests, and what is missing by them */
+  link: LinkStatus
 }
 
 /** Objects begun and not whole, and the memory for them. */
@@ -84,6 +89,7 @@ class UdpReceiver implements Receiver {
   readonly #socket: Socket
   readonly #store: BatchStore
   readonly #reader: DatagramReader
+  readonly #link: LinkMonitor
   readonly #assembler = new Assembler(assemblerLimits)
   readonly #refused: Partial<Record<PeerFault, number>> = {}
   readonly #counts = { datagrams: 0, delivered: 0, batches: 0, readings: 0, repeated: 0 }
@@ -96,6 +102,7 @@ class UdpReceiver implements Receiver {
     this.#options = options
     this.#store = new BatchStore(options.data)
     this.#reader = new DatagramReader(options.keys, batchOctetsMax)
+    this.#link = new LinkMonitor({ ...options, link: new LinkStore(options.data), store: this.#store })
     this.#socket = createSocket({ type: isIPv6(options.host) ? 'udp6' : 'udp4' })
     this.#socket.on('message', (octets) => this.#take(octets))
   }
@@ -135,7 +142,7 @@ class UdpReceiver implements Receiver {
       return { epoch, highest: received.highest, missing, gaps: named, replay: replayCodes(epoch, named, gapsNamedMax) }
     })
     const { evicted } = this.#assembler
-    return { ...this.#counts, evicted, refused: this.#refused, streams, lagMs: this.#lagMs }
+    return { ...this.#counts, evicted, refused: this.#refused, streams, lagMs: this.#lagMs, link: this.#link.status() }
   }
 
   idle(): Promise<void> {
@@ -145,12 +152,15 @@ class UdpReceiver implements Receiver {
   async close(): Promise<void> {
     this.#socket.close()
     await this.#work
+    this.#link.close()
   }
 
   #take(octets: Buffer): void {
     this.#counts.datagrams++
     try {
       const datagram = this.#reader.read(octets)
+      this.#link.admit(datagram.epoch)
+      if (this.#link.datagram(datagram, Date.now())) return
       if (this.#store.received(datagram.epoch).has(datagram.sequence)) {
         if (datagram.symbol === 0) this.#counts.repeated++
         return
@@ -175,11 +185,15 @@ class UdpReceiver implements Receiver {
     const { epoch, sequence, octets } = whole
     await this.#socketEmpty()
     try {
+      this.#link.admit(epoch)
+      if (kindOfToi(sequence) === 'manifest') return await this.#link.manifest(whole)
       if (this.#store.received(epoch).has(sequence)) return
       this.#counts.delivered += claimedReadings(octets)
       const batch = await this.#verify(octets)
       this.#checkPlace(whole, batch)
+      this.#link.verified(epoch)
       this.#store.put({ epoch, sequence, octets, ndjson: toNdjson(sequence, batch.series) })
+      this.#link.stored(batch.header, batch.batch.header)
       this.#counts.batches++
       this.#counts.readings += batch.header.readingCount
       this.#lagMs = Date.now() - batch.header.createdAtMs

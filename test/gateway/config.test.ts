@@ -32,8 +32,13 @@ describe('the configuration of a gateway', () => {
       linkKey: { id: 3, file: '/srv/ami/link.key' },
       loopback: undefined,
       clock: undefined,
-      seal: { intervalMs: 1_000 },
-      forward: { passesAfterMs: [0, 2_000, 30_000], plannedLossPercent: 10 },
+      seal: { intervalMs: 30_000, urgentMs: 1_000 },
+      forward: {
+        passesAfterMs: [0, 60_000, 900_000],
+        plannedLossPercent: 10,
+        carouselRestSeconds: 600,
+        manifestMs: 10_000,
+      },
       release: { graceSeconds: 21_600 },
       retention: { replayDays: 30, readingDays: 45 },
     })

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vit
 import { encodeSealedBatch } from '#gateway/codec/batch.ts'
 import { ConfigError } from '#gateway/errors.ts'
 import { encodeReplayCode } from '#gateway/oneway/replay-code.ts'
+import { LinkStore } from '#mdm/link-store.ts'
 import { openReceiver, type Receiver } from '#mdm/receive.ts'
 import { certificatesFromPem } from '#pki/verify.ts'
 import { Chain, type Sealed, sealerOf, seriesOf } from '#test/support/batches.ts'
@@ -189,9 +190,13 @@ describe('the receiver', () => {
     })
   })
 
-  test('keeps two streams apart', async () => {
-    const { data, receiver, send } = await lab()
-    await send(datagramsOf(await fresh(7).next([seriesOf(1)]), 7))
+  test('keeps two streams apart, once the second one is accepted', async () => {
+    const first = await lab()
+    await first.send(datagramsOf(await fresh(7).next([seriesOf(1)]), 7))
+    const link = new LinkStore(first.data)
+    link.accept(4_294_967_295, Date.now())
+    link.close()
+    const { data, receiver, send } = await first.restart()
     await send(datagramsOf(await fresh(4_294_967_295).next([seriesOf(2)]), 4_294_967_295))
     expect(receiver.status().streams).toEqual([
       { epoch: 7, highest: 1, missing: 0, gaps: [], replay: [] },
