@@ -96,7 +96,7 @@ export class LinkStore {
 }
 
 function octetsAsHex(key: string, value: unknown): unknown {
-  return key === 'digest' ? Buffer.from(value as Uint8Array).toString('hex') : value
+  return key === 'digest' && value !== undefined ? Buffer.from(value as Uint8Array).toString('hex') : value
 }
 
 function octetsFromHex(key: string, value: unknown): unknown {

@@ -145,9 +145,9 @@ export class LinkMonitor {
     this.#options.log.info({ event: 'epoch.accepted', epoch })
   }
 
-  /** A batch was stored. @param octets its encoded header */
-  stored({ epoch, sequence, createdAtMs, readingCount: readings }: BatchHeader, octets: Uint8Array): void {
-    this.#stream(epoch).gapWatch.stored({ sequence, digest: headerDigest(octets), createdAtMs, readings })
+  /** A batch was stored. */
+  stored({ epoch, sequence, createdAtMs, readingCount: readings }: BatchHeader): void {
+    this.#stream(epoch).gapWatch.stored({ sequence, createdAtMs, readings })
   }
 
   /** Each second: silence, what is missing, and whether an operator has accepted an epoch meanwhile. */
@@ -165,8 +165,8 @@ export class LinkMonitor {
     const streams = [...this.#streams].map(([epoch, { watch, gapWatch, manifests }]) => ({
       epoch,
       ...watch.view(nowMs),
-      manifest: gapWatch.memory.number,
-      highest: gapWatch.memory.highest,
+      manifest: gapWatch.number,
+      highest: gapWatch.highest,
       manifests,
       gaps: gapWatch.gaps(this.#options.store.received(epoch), nowMs, gapsNamedMax).map((gap) => named(epoch, gap)),
     }))
@@ -175,6 +175,9 @@ export class LinkMonitor {
 
   close(): void {
     clearInterval(this.#timer)
+    for (const [epoch, { gapWatch }] of this.#streams) {
+      if (gapWatch.number > 0) this.#durably(() => this.#options.link.setGapMemory(epoch, gapWatch.memory))
+    }
     this.#options.link.close()
   }
 
@@ -265,7 +268,7 @@ export class LinkMonitor {
 
 /** Symbols of a manifest that was taken are not gathered again. @throws PeerError `MANIFEST_REPLAYED` once for each older one */
 function isKnown({ gapWatch }: Stream, number: number, symbol: number): boolean {
-  const last = gapWatch.memory.number
+  const last = gapWatch.number
   if (number < last && symbol === 0) throw new PeerError('MANIFEST_REPLAYED', `manifest ${number}, after ${last}`)
   return number <= last
 }

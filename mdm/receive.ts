@@ -193,7 +193,7 @@ class UdpReceiver implements Receiver {
       this.#checkPlace(whole, batch)
       this.#link.verified(epoch)
       this.#store.put({ epoch, sequence, octets, ndjson: toNdjson(sequence, batch.series) })
-      this.#link.stored(batch.header, batch.batch.header)
+      this.#link.stored(batch.header)
       this.#counts.batches++
       this.#counts.readings += batch.header.readingCount
       this.#lagMs = Date.now() - batch.header.createdAtMs

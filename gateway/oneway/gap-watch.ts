@@ -1,4 +1,4 @@
-import type { Checkpoint, Manifest } from '../codec/manifest.ts'
+import type { Manifest } from '../codec/manifest.ts'
 import { PeerError } from '../errors.ts'
 import type { Received } from './gaps.ts'
 
@@ -30,7 +30,24 @@ export interface GapMemory {
   highest: number
   /** how far passes were over, and since when we know; the last one holds */
   passes: Passes[]
-  checkpoints: Checkpoint[]
+  checkpoints: Known[]
+}
+
+/** What is known of one batch and all before it. */
+interface Known {
+  sequence: number
+  /** when it was sealed, or soon after */
+  createdAtMs: number
+  readingsTotal: number
+  /** of its header, where a manifest told of it */
+  digest?: Uint8Array
+}
+
+/** A batch that came. */
+export interface CameBatch {
+  sequence: number
+  createdAtMs: number
+  readings: number
 }
 
 interface Passes {
@@ -44,16 +61,17 @@ type Come = Pick<Received, 'gaps' | 'has' | 'highest'>
 /** What was overtaken on the line, or is still being verified, gets so long before it is called missing. */
 const graceMs = 2_000
 const passesMax = 64
-/** Gaps whose ends are remembered exactly, and batches of ours that go on where a manifest ends. */
+/** Gaps whose ends are remembered exactly, and batches that came: from one that a manifest told of they lead to a gap's end. */
 const gapsRememberedMax = 100
-const derivedMax = 256
+const cameMax = 4_096
 
 /** What is missing of one stream, by the sender's manifests and by what came. Time comes as an argument. */
 export class GapWatch {
   #memory: GapMemory
-  /** by sequence: from manifests, and from batches that came behind one of these */
-  readonly #known: Map<number, Checkpoint>
-  readonly #derived = new Set<number>()
+  /** by sequence: from manifests, and where gaps end */
+  readonly #known: Map<number, Known>
+  /** by sequence, in the order in which they came */
+  readonly #came = new Map<number, CameBatch>()
 
   constructor(
     memory: GapMemory = { number: 0, digest: new Uint8Array(0), oldest: 0, highest: 0, passes: [], checkpoints: [] },
@@ -62,8 +80,20 @@ export class GapWatch {
     this.#known = new Map(memory.checkpoints.map((one) => [one.sequence, one]))
   }
 
+  /** of the last manifest taken, 0 before the first */
+  get number(): number {
+    return this.#memory.number
+  }
+
+  /** the stream's end by the last manifest */
+  get highest(): number {
+    return this.#memory.highest
+  }
+
   get memory(): GapMemory {
-    return { ...this.#memory, checkpoints: [...this.#known.values()] }
+    const last = Math.max(0, ...this.#came.keys()) // the next gap may begin behind it
+    const known = this.#known.has(last) ? undefined : this.#at(last)
+    return { ...this.#memory, checkpoints: [...this.#known.values(), ...(known === undefined ? [] : [known])] }
   }
 
   /**
@@ -88,16 +118,10 @@ export class GapWatch {
     this.#forget(new Set(checkpoints.map(({ sequence }) => sequence)), come)
   }
 
-  /** A batch was stored: behind one whose total is known, its own is. */
-  stored({ sequence, digest, createdAtMs, readings }: Omit<Checkpoint, 'readingsTotal'> & { readings: number }): void {
-    const before = sequence === 1 ? 0 : this.#known.get(sequence - 1)?.readingsTotal
-    if (before === undefined || this.#known.has(sequence)) return
-    this.#known.set(sequence, { sequence, digest, createdAtMs, readingsTotal: before + readings })
-    this.#derived.add(sequence)
-    if (this.#derived.size <= derivedMax) return
-    const [oldest] = this.#derived
-    this.#derived.delete(oldest!)
-    this.#known.delete(oldest!)
+  /** A batch was stored. */
+  stored(batch: CameBatch): void {
+    this.#came.set(batch.sequence, batch)
+    if (this.#came.size > cameMax) this.#came.delete(this.#came.keys().next().value!)
   }
 
   /** What is missing now, in order, the first `most`. */
@@ -133,7 +157,7 @@ export class GapWatch {
     if (highest < last.highest) throw contradicts(`its stream ends at ${highest}, and did at ${last.highest}`)
     for (const { sequence, digest } of checkpoints) {
       const known = this.#known.get(sequence)
-      if (known !== undefined && !Buffer.from(known.digest).equals(digest))
+      if (known?.digest !== undefined && !Buffer.from(known.digest).equals(digest))
         throw contradicts(`another batch ${sequence}`)
     }
     const newest = checkpoints.findLast(({ sequence }) => come.has(sequence)) // through its header it stands for all before
@@ -157,18 +181,45 @@ export class GapWatch {
   }
 
   #tell(from: number, to: number): Pick<Gap, 'afterMs' | 'untilMs' | 'readings' | 'exact'> {
-    const [below, above] = [this.#nearest(from - 1, -1), this.#nearest(to, 1)]
-    const lowest = below ?? { sequence: 0, readingsTotal: 0 }
-    const exact = lowest.sequence === from - 1 && above?.sequence === to
-    const readings = above && above.readingsTotal - lowest.readingsTotal
+    const [before, last] = [this.#at(from - 1), this.#at(to)]
+    const [below, above] = [before ?? this.#nearest(from - 1, -1), last ?? this.#nearest(to, 1)]
+    const readings = above && above.readingsTotal - (below?.readingsTotal ?? 0)
+    const exact = last !== undefined && (before !== undefined || from === 1)
     return { afterMs: below?.createdAtMs, untilMs: above?.createdAtMs, readings, exact }
   }
 
-  /** The checkpoint at `sequence`, or the nearest on that side. */
-  #nearest(sequence: number, side: 1 | -1): Checkpoint | undefined {
-    const exact = this.#known.get(sequence)
-    if (exact !== undefined) return exact
-    let best: Checkpoint | undefined
+  /** What is known of exactly this batch: told, or by those that came between it and one that was. */
+  #at(sequence: number): Known | undefined {
+    return this.#known.get(sequence) ?? this.#fromBelow(sequence) ?? this.#fromAbove(sequence)
+  }
+
+  #fromBelow(sequence: number): Known | undefined {
+    let readings = 0
+    for (let at = sequence; ; at--) {
+      const came = this.#came.get(at)
+      if (came === undefined) return undefined
+      readings += came.readings
+      const total = at === 1 ? 0 : this.#known.get(at - 1)?.readingsTotal
+      if (total === undefined) continue
+      return { sequence, createdAtMs: this.#came.get(sequence)!.createdAtMs, readingsTotal: total + readings }
+    }
+  }
+
+  #fromAbove(sequence: number): Known | undefined {
+    let readings = 0
+    for (let at = sequence + 1; ; at++) {
+      const came = this.#came.get(at)
+      if (came === undefined) return undefined
+      readings += came.readings
+      const total = this.#known.get(at)?.readingsTotal
+      if (total === undefined) continue
+      return { sequence, createdAtMs: this.#came.get(sequence + 1)!.createdAtMs, readingsTotal: total - readings }
+    }
+  }
+
+  /** The nearest batch on that side that is told of. */
+  #nearest(sequence: number, side: 1 | -1): Known | undefined {
+    let best: Known | undefined
     for (const one of this.#known.values()) {
       const distance = (one.sequence - sequence) * side
       if (distance >= 0 && (best === undefined || distance < (best.sequence - sequence) * side)) best = one
@@ -176,18 +227,15 @@ export class GapWatch {
     return best
   }
 
-  /** Keeps what the last manifest told, and what tells where a gap begins and ends. */
+  /** Keeps what the last manifest told, where each gap ends, and where the next one may begin. */
   #forget(told: ReadonlySet<number>, come: Come): void {
-    const keep = new Set(told)
-    for (const [from, to] of this.#missing(come).slice(-gapsRememberedMax)) {
-      for (const one of [this.#nearest(from - 1, -1), this.#nearest(to, 1)])
-        if (one !== undefined) keep.add(one.sequence)
-    }
-    for (const sequence of this.#known.keys()) {
-      if (keep.has(sequence)) continue
-      this.#known.delete(sequence)
-      this.#derived.delete(sequence)
-    }
+    const ends = this.#missing(come)
+      .slice(-gapsRememberedMax)
+      .flatMap(([from, to]) => [from - 1, to])
+    const kept = [...ends, come.highest].flatMap((sequence) => this.#at(sequence) ?? [])
+    const nearest = ends.flatMap((sequence, i) => this.#nearest(sequence, i % 2 === 0 ? -1 : 1) ?? [])
+    for (const sequence of this.#known.keys()) if (!told.has(sequence)) this.#known.delete(sequence)
+    for (const one of [...nearest, ...kept]) if (!this.#known.has(one.sequence)) this.#known.set(one.sequence, one)
   }
 }
 
