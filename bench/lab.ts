@@ -116,6 +116,8 @@ export function layOutGateway({ folder, deviceTrustFile, crlFile }: Lab, name: s
     sealer: { keyFile: shared('sealer.key.pem'), certificateFile: shared('sealer.chain.pem') },
     kekFile: shared('kek'),
     linkKey: { id: 0, file: shared('link.key') },
+    seal: { intervalMs: 1_000 },
+    forward: { passesAfterMs: [0, 2_000, 30_000] },
     release: { graceSeconds },
   }
   writeFileSync(config, JSON.stringify(gateway))

@@ -6,6 +6,7 @@ import { atAGlance } from '#mdm/status.ts'
 import { supervise } from '#mdm/supervise.ts'
 import { type Command, parse, UsageError } from './command.ts'
 import { openLog } from './log.ts'
+import { acceptEpoch, acceptEpochHelp } from './mdm-accept-epoch.ts'
 import { untilSignal } from './signals.ts'
 
 const help = `ami mdm: the IT side of the one-way link
@@ -14,6 +15,7 @@ usage: ami mdm receive --config FILE [--allow-small-buffer]
        ami mdm spool --config FILE [--allow-small-buffer]
        ami mdm assemble --config FILE
        ami mdm status --config FILE [--json]
+       ami mdm accept-epoch --config FILE EPOCH
 
 receive   both processes: the spooler, and under its supervision the assembler
 spool     only receives, and appends each datagram to a bounded ring on disk
@@ -33,7 +35,8 @@ the log (event mdm.status). Nothing is ever sent. SIGINT or SIGTERM ends it.
 With a receive buffer of less than 4 MiB it does not start (exit 78) and says which sysctl to set; --allow-small-buffer, or
 "allowSmallBuffer": true, starts it anyway. Exit 70: the assembler ended too often in a row. Exit 74: what had come whole
 could not be stored; it lies in the ring for the next start.
-`
+
+${acceptEpochHelp}`
 
 /** `EX_SOFTWARE` and `EX_IOERR` of sysexits.h */
 const [exitSoftware, exitIo] = [70, 74]
@@ -103,9 +106,11 @@ async function run(args: readonly string[]): Promise<number> {
     json: { type: 'boolean', default: false },
   })
   const [verb, ...more] = positionals
-  if (verb === undefined || more.length > 0)
-    throw new UsageError("mdm: one verb: 'receive', 'spool', 'assemble' or 'status'")
+  const isAccept = verb === 'accept-epoch' && more.length === 1
+  if (verb === undefined || (more.length > 0 && !isAccept))
+    throw new UsageError("mdm: one verb: 'receive', 'spool', 'assemble', 'status', or 'accept-epoch' EPOCH")
   if (values.config === undefined) throw new UsageError(`mdm ${verb}: --config FILE is required`)
+  if (isAccept) return acceptEpoch(values.config, more[0]!)
   if (verb === 'receive') return receive(values.config, values['allow-small-buffer'])
   if (verb === 'spool') return spool(values.config, values['allow-small-buffer'])
   if (verb === 'assemble') return assemble(values.config)

@@ -27,10 +27,14 @@ export interface GatewayConfig {
   kekFile: string
   /** of the one-way link's MACs: 32 octets as 64 hex digits, readable by the owner alone, and the id that the receiver knows it by */
   linkKey: { id: number; file: string }
-  seal: { intervalMs: number }
+  /** how long readings, and alarms and events, wait for their batch, the most */
+  seal: { intervalMs: number; urgentMs: number }
   forward: {
     passesAfterMs: readonly number[]
     plannedLossPercent: number
+    /** between two rounds of one batch on the carousel, the least; 0: nothing goes round */
+    carouselRestSeconds: number
+    manifestMs: number
     /** ways for the same batches beside the datagrams */
     carriers: readonly CarrierConfig[]
     /** whose eyes the batches are for: PEM of the MDM's certificate and its CA's */
@@ -73,15 +77,20 @@ function gatewayConfig(fields: Fields, folder: string): GatewayConfig {
       id: key.whole('id', [0, keyIdMax]),
       file: key.path('file', folder),
     })),
-    seal: fields.optional('seal', (seal) => ({ intervalMs: seal.whole('intervalMs', [10, 600_000], 1_000) })) ?? {
-      intervalMs: 1_000,
-    },
-    forward: fields.optional('forward', (forward) => ({
-      passesAfterMs: forward.wholes('passesAfterMs', [0, 86_400_000], passesDefault),
-      plannedLossPercent: forward.whole('plannedLossPercent', [0, 50], lossDefault),
-      carriers: carrierConfigs(forward, folder),
-      envelope: forward.optional('envelope', (envelope) => ({ certificate: envelope.path('certificate', folder) })),
-    })) ?? { passesAfterMs: passesDefault, plannedLossPercent: lossDefault, carriers: [], envelope: undefined },
+    seal:
+      fields.optional('seal', (seal) => ({
+        intervalMs: seal.whole('intervalMs', [10, 600_000], sealDefault.intervalMs),
+        urgentMs: seal.whole('urgentMs', [10, 600_000], sealDefault.urgentMs),
+      })) ?? sealDefault,
+    forward:
+      fields.optional('forward', (forward) => ({
+        passesAfterMs: forward.wholes('passesAfterMs', [0, 86_400_000], forwardDefault.passesAfterMs),
+        plannedLossPercent: forward.whole('plannedLossPercent', [0, 50], forwardDefault.plannedLossPercent),
+        carouselRestSeconds: forward.whole('carouselRestSeconds', [0, 86_400], forwardDefault.carouselRestSeconds),
+        manifestMs: forward.whole('manifestMs', [100, 600_000], forwardDefault.manifestMs),
+        carriers: carrierConfigs(forward, folder),
+        envelope: forward.optional('envelope', (envelope) => ({ certificate: envelope.path('certificate', folder) })),
+      })) ?? forwardDefault,
     release: fields.optional('release', (release) => ({
       graceSeconds: release.whole('graceSeconds', [0, 30 * 86_400], graceDefault),
     })) ?? { graceSeconds: graceDefault },
@@ -125,6 +134,14 @@ function metricsAddress(fields: Fields): { host: string; port: number } {
   return { host, port: fields.whole('port', [0, 65_535]) }
 }
 
-const passesDefault = [0, 2_000, 30_000]
-const lossDefault = 10
+/** Urgent readings are to have left within two seconds: one of them for the batch to fill, to be signed and sent the other. */
+const sealDefault = { intervalMs: 30_000, urgentMs: 1_000 }
+const forwardDefault = {
+  passesAfterMs: [0, 60_000, 900_000],
+  plannedLossPercent: 10,
+  carouselRestSeconds: 600,
+  manifestMs: 10_000,
+  carriers: [],
+  envelope: undefined,
+}
 const graceDefault = 6 * 3_600

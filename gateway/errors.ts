@@ -111,6 +111,14 @@ export type PeerFault =
   | 'FILE_KIND'
   | 'FILE_SIZE'
   | 'FILE_UNREADABLE'
+  // what the sender says of itself and of its stream
+  | 'HEARTBEAT_MALFORMED'
+  | 'HEARTBEAT_REPLAYED'
+  | 'MANIFEST_MALFORMED'
+  | 'MANIFEST_SIGNATURE'
+  | 'MANIFEST_REPLAYED'
+  | 'MANIFEST_CONTRADICTS'
+  | 'EPOCH_UNACCEPTED'
 
 /**
  * What the receiver of a fault does. `quarantine`: keep the octets and the code, go on with their neighbours.
@@ -215,6 +223,13 @@ export const answerTo: Record<PeerFault, Answer> = {
   FILE_KIND: 'quarantine',
   FILE_SIZE: 'quarantine',
   FILE_UNREADABLE: 'quarantine',
+  HEARTBEAT_MALFORMED: 'drop',
+  HEARTBEAT_REPLAYED: 'drop',
+  MANIFEST_MALFORMED: 'quarantine',
+  MANIFEST_SIGNATURE: 'quarantine',
+  MANIFEST_REPLAYED: 'drop',
+  MANIFEST_CONTRADICTS: 'quarantine', // signed, and another history than the one that we hold
+  EPOCH_UNACCEPTED: 'drop', // announced; the operator's word brings it, from the carousel
 }
 
 /** A fault of the other side: a code for programs, a message for people, an offset in octets where one is known. */

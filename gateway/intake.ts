@@ -19,6 +19,7 @@ import { KnownPushes } from './readings/known-pushes.ts'
 import { evidenceOf, type MeterProfile, namedList, profileFor } from './readings/meter-profile.ts'
 import { isTelegram } from './readings/telegram.ts'
 import { interpretTelegram } from './readings/telegram-readings.ts'
+import { isUrgent } from './readings/urgent.ts'
 import { validate } from './readings/validate.ts'
 import { unprotect } from './session/unprotect.ts'
 
@@ -176,7 +177,7 @@ class Stretch {
       const plain = this.#open(octets, meter)
       this.result.effects.heard.push({ meter, concentrator: this.#from })
       for (const series of this.#interpret(plain, meter)) {
-        this.result.effects.series.push({ meter, series })
+        this.result.effects.series.push({ meter, series, urgent: isUrgent(plain, series.obis) })
         this.result.readings += series.ends.length
       }
     } catch (error) {

@@ -343,13 +343,13 @@ function envelopeFiles({ forward, tls }: GatewayConfig): EnvelopeFiles | undefin
 
 function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): PipelineOptions {
   const { port, limits } = conduit(zones, 'oneway')
-  const { passesAfterMs, plannedLossPercent, carriers } = config.forward
+  const { passesAfterMs, plannedLossPercent, carouselRestSeconds, manifestMs, carriers } = config.forward
   return {
     data: config.data,
     kekFile: config.kekFile,
     linkKey: config.linkKey,
     sealer: { ...config.sealer, crlFile: config.tls.crlFile },
-    sealIntervalMs: config.seal.intervalMs,
+    seal: config.seal,
     forward: {
       ...route(zones),
       port,
@@ -357,6 +357,8 @@ function pipelineOptions(config: GatewayConfig, zones: Zones, durable: number): 
       bitsPerSecond: limits.bitsPerSecondMax,
       passesAfterMs,
       lossShare: plannedLossPercent / 100,
+      carouselRestMs: carouselRestSeconds === 0 ? undefined : carouselRestSeconds * 1_000,
+      manifestMs,
     },
     carriers,
     envelope: envelopeFiles(config),

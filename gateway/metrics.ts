@@ -87,6 +87,17 @@ function outMetrics(status: PipelineStatus | undefined): Metrics {
     ami_gateway_batches_waiting: gauge('Batches with passes yet to be sent.', status?.batchesWaiting),
     ami_gateway_datagrams_sent_total: counter('Datagrams sent over the one-way link.', status?.datagrams),
     ami_gateway_datagram_faults_total: counter('Datagrams that the kernel refused.', status?.datagramFaults),
+    ami_gateway_link_announced_total: counter(
+      'Heartbeats and manifests sent.',
+      status && by('kind', { heartbeat: status.link.heartbeats, manifest: status.link.manifests }),
+    ),
+    ami_gateway_link_queue_batches: gauge('Batches whose first pass is not complete.', status?.link.queueObjects),
+    ami_gateway_link_queue_bytes: gauge('Their octets.', status?.link.queueOctets),
+    ami_gateway_link_oldest_unsent_seconds: gauge(
+      'Age of the oldest reading that waits to be sealed or for its first pass.',
+      status && status.link.oldestUnsentMs / 1_000,
+    ),
+    ami_gateway_link_carousel_rounds_total: counter('Passes of the carousel.', status?.link.carouselRounds),
     ami_gateway_carrier_bundles_total: counter(
       'Batches handed to a carrier beside the datagrams.',
       status?.carriers.map(({ name, carried }) => ({ labels: { carrier: name }, value: carried })),

@@ -3,6 +3,7 @@ import type { ReadAnswer, ReadRequest } from './command-request.ts'
 import type { Commands, Outgoing } from './commands.ts'
 import type { DialectName, NewDialect } from './dialects.ts'
 import type { PeerFault } from './errors.ts'
+import type { AnnouncerStatus } from './io/announcer.ts'
 import type { CarrierStatus } from './io/carriers.ts'
 import type { AcceleratedClock } from './io/clock.ts'
 import type { EnvelopeFiles } from './io/enveloper.ts'
@@ -17,7 +18,8 @@ export interface PipelineOptions {
   kekFile: string
   linkKey: { id: number; file: string }
   sealer: { keyFile: string; certificateFile: string; crlFile: string }
-  sealIntervalMs: number
+  /** milliseconds that readings, and alarms and events, wait for their batch, the most */
+  seal: { intervalMs: number; urgentMs: number }
   forward: {
     host: string
     port: number
@@ -27,6 +29,8 @@ export interface PipelineOptions {
     bitsPerSecond: number
     passesAfterMs: readonly number[]
     lossShare: number
+    carouselRestMs: number | undefined
+    manifestMs: number
   }
   carriers: readonly CarrierConfig[]
   envelope: EnvelopeFiles | undefined
@@ -86,6 +90,26 @@ export interface PipelineStatus {
   datagramFaults: number
   /** ways beside the datagrams, as they are configured */
   carriers: CarrierStatus[]
+  link: LinkStatus
   /** of all time */
   cells: ReleaseCounts
+}
+
+/** The sending end of the one-way link; counts since the start. */
+export interface LinkStatus extends AnnouncerStatus {
+  /** handed to the kernel, heartbeats too */
+  sentDatagrams: number
+  sentOctets: number
+  sendErrors: number
+  /** batches whose first pass is not complete */
+  queueObjects: number
+  queueOctets: number
+  /** age of the oldest reading that is not sealed or waits for its first pass; 0 when there is none */
+  oldestUnsentMs: number
+  /** batches up to here have all had their first pass, and their last */
+  firstPassTo: number
+  lastPassTo: number
+  /** batches that go round when nothing else is due, and passes that did */
+  carouselObjects: number
+  carouselRounds: number
 }

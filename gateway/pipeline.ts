@@ -6,22 +6,27 @@ import { Commands } from './commands.ts'
 import { Dialects } from './dialects.ts'
 import { ConfigError, type PeerFault } from './errors.ts'
 import { intake } from './intake.ts'
+import { Announcer, oldestUnsentMs } from './io/announcer.ts'
 import { Carriers, carrierOf } from './io/carriers.ts'
 import { type Clock, openClock } from './io/clock.ts'
+import { openClockQuality } from './io/clock-quality.ts'
 import { type Enveloper, noEnvelope, openEnveloper } from './io/enveloper.ts'
 import { Forwarder } from './io/forwarder.ts'
 import { JournalReader } from './io/journal-reader.ts'
 import { readKek, readLinkKey } from './io/keys.ts'
 import { openLedger, type SqliteLedger } from './io/ledger.ts'
+import { batchLeafOctetsMax } from './io/outbox.ts'
 import { Releaser } from './io/release.ts'
 import { openSender, type Sender } from './io/sender.ts'
 import { openSigner, type Signer } from './io/signer.ts'
-import { headerDigest, nextHeader } from './oneway/seal.ts'
-import type { FromPipeline, PipelineOptions, ToPipeline } from './pipeline-messages.ts'
+import { headerDigest, isSealDue, nextHeader } from './oneway/seal.ts'
+import type { FromPipeline, LinkStatus, PipelineOptions, ToPipeline } from './pipeline-messages.ts'
 import { secondsPerDay } from './readings/meter-day.ts'
 import { replay } from './replay.ts'
 
 const statusIntervalMs = 500
+const sealTickMsMin = 10
+const sealTickMsMax = 100
 const releaseBudgetMs = 20
 /** Erasing keeps up with 86 million rows a day, in slices too short to be felt. */
 const retentionIntervalMs = 5_000
@@ -42,6 +47,7 @@ class Pipeline {
   readonly #sender: Sender
   readonly #forwarder: Forwarder
   readonly #carriers: Carriers
+  readonly #announcer: Announcer
   readonly #signer: Signer
   readonly #enveloper: Enveloper
   readonly #clock: Clock
@@ -61,6 +67,7 @@ class Pipeline {
   #wake: (() => void) | undefined
   #sealing: Promise<void> = Promise.resolve()
   #sealingFault: string | undefined
+  #sealsWaiting = 0
 
   constructor(
     options: PipelineOptions,
@@ -91,12 +98,10 @@ class Pipeline {
     })
     const { host, port: to, from, ...forward } = options.forward
     this.#sender = openSender({ host, port: to, from })
-    this.#forwarder = new Forwarder({
-      outbox: this.#ledger.outbox,
-      sender: this.#sender,
-      key: readLinkKey(options.linkKey),
-      ...forward,
-    })
+    const link = { outbox: this.#ledger.outbox, sender: this.#sender, key: readLinkKey(options.linkKey), ...forward }
+    this.#forwarder = new Forwarder(link)
+    const clockQuality = openClockQuality(() => ({ utcMs: Date.now(), monotonicMs: performance.now() }))
+    this.#announcer = new Announcer({ ...link, forwarder: this.#forwarder, signer, clockQuality })
     this.#carriers = this.#openCarriers()
     port.on('message', (message: ToPipeline) => this.#tell(message))
   }
@@ -116,17 +121,22 @@ class Pipeline {
 
   async run(): Promise<void> {
     const timers = [
-      setInterval(() => void this.#seal(), this.#options.sealIntervalMs),
+      setInterval(() => this.#sealWhatIsDue(), this.#sealTickMs()),
       setInterval(() => this.#report('status'), statusIntervalMs),
       setInterval(() => this.#releaser.step(this.#clock() / 1000, releaseBudgetMs), releaseBudgetMs * 5),
       setInterval(() => this.#retain(), retentionIntervalMs),
     ]
+    this.#announcer.start()
     await this.#consume()
     this.#commands.end()
-    await this.#seal()
+    await this.#seal(true)
+    await this.#seal(false)
     await Promise.all([this.#forwarder.drain(), this.#carriers.drain()])
+    await this.#announcer.manifest() // the last word: all has been sent, up to here
+    await this.#forwarder.drain()
     while (!this.#releaser.step(this.#clock() / 1000, 1_000)) await nextTurn()
     timers.forEach(clearInterval)
+    await this.#announcer.close()
     this.#forwarder.close()
     this.#report('drained')
     await this.#sender.close()
@@ -180,9 +190,26 @@ class Pipeline {
     }
   }
 
+  /** Often enough that nothing waits much longer than it may. */
+  #sealTickMs(): number {
+    const { intervalMs, urgentMs } = this.#options.seal
+    return Math.min(sealTickMsMax, Math.max(sealTickMsMin, Math.min(intervalMs, urgentMs) / 4))
+  }
+
+  #sealWhatIsDue(): void {
+    const { intervalMs, urgentMs } = this.#options.seal
+    const isDue = (urgent: boolean): boolean => {
+      const limits = { octets: batchLeafOctetsMax, waitMs: urgent ? urgentMs : intervalMs }
+      return isSealDue(this.#ledger.outbox.unsealed(urgent), limits, Date.now())
+    }
+    if (this.#sealsWaiting > 0) return
+    for (const urgent of [true, false]) if (isDue(urgent)) void this.#seal(urgent)
+  }
+
   /** One at a time: each header names the one before. */
-  #seal(): Promise<void> {
-    this.#sealing = this.#sealing.then(() => this.#trySeal())
+  #seal(urgent: boolean): Promise<void> {
+    this.#sealsWaiting++
+    this.#sealing = this.#sealing.then(() => this.#trySeal(urgent)).finally(() => this.#sealsWaiting--)
     return this.#sealing
   }
 
@@ -190,10 +217,10 @@ class Pipeline {
    * What the operator must mend (a CRL that has run out, say) holds up sealing and nothing else: readings go on being
    * acknowledged and wait in the outbox.
    */
-  async #trySeal(): Promise<void> {
+  async #trySeal(urgent: boolean): Promise<void> {
     let fault: string | undefined
     try {
-      await this.#sealAll()
+      await this.#sealAll(urgent)
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       fault = error.message
@@ -202,13 +229,13 @@ class Pipeline {
     this.#sealingFault = fault
   }
 
-  async #sealAll(): Promise<void> {
+  async #sealAll(urgent: boolean): Promise<void> {
     const { outbox } = this.#ledger
     // What comes while this batch is signed waits for the next time, so that a busy hour makes full batches and not many.
     for (
-      let waiting = outbox.sealable();
+      let waiting = outbox.sealable(urgent);
       waiting !== undefined;
-      waiting = waiting.full ? outbox.sealable() : undefined
+      waiting = waiting.full ? outbox.sealable(urgent) : undefined
     ) {
       const sealedAtMs = Date.now()
       const head = outbox.head()
@@ -223,7 +250,7 @@ class Pipeline {
         ])
       }
       outbox.seal(waiting, { sequence, digest: headerDigest(header), sealedAtMs, octets })
-      const sealed = { sequence, sealedAtMs, passesDone: 0 }
+      const sealed = { sequence, sealedAtMs, passesDone: 0, octets: octets.length, ...(urgent ? { urgent } : {}) }
       this.#forwarder.add(sealed)
       this.#carriers.add(sealed)
     }
@@ -236,6 +263,25 @@ class Pipeline {
     this.#carriers.erase(Date.now() - replayDays * dayMs, this.#options.forward.passesAfterMs.length)
     const oldest = Math.floor(this.#clock() / dayMs) - readingDays
     this.#ledger.eraseDays(oldest, erasedRowsMax)
+  }
+
+  #linkStatus(): LinkStatus {
+    const { sequence } = this.#ledger.outbox.head()
+    const { objects, octets, oldestMs, firstPassTo, lastPassTo } = this.#forwarder.queue(sequence)
+    const { handed, faults } = this.#sender
+    return {
+      sentDatagrams: handed.datagrams,
+      sentOctets: handed.octets,
+      sendErrors: faults,
+      queueObjects: objects,
+      queueOctets: octets,
+      oldestUnsentMs: oldestUnsentMs(this.#ledger.outbox, oldestMs),
+      firstPassTo,
+      lastPassTo,
+      carouselObjects: this.#forwarder.carouselObjects,
+      carouselRounds: this.#forwarder.carouselRounds,
+      ...this.#announcer.status,
+    }
   }
 
   #report(kind: 'status' | 'drained'): void {
@@ -254,6 +300,7 @@ class Pipeline {
         carriers: this.#carriers.status,
         datagrams: this.#sender.sent,
         datagramFaults: this.#sender.faults,
+        link: this.#linkStatus(),
         cells: this.#releaser.counts(),
       },
     })

@@ -7,6 +7,8 @@ import { RingAssembler } from './assemble.ts'
 import { type MdmConfig, readMdmConfig } from './config.ts'
 import { readEnvelopeKey } from './envelope.ts'
 import { openIntakes } from './intakes.ts'
+import { LinkMonitor } from './link.ts'
+import { LinkStore } from './link-store.ts'
 import type { MetricsServer } from './metrics.ts'
 import { Receiver } from './receive.ts'
 import { readSecret, readText } from './secret-file.ts'
@@ -49,7 +51,8 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
   const failure = Promise.withResolvers<Error>()
   const onFailure = (error: Error): void => failure.resolve(error)
   const envelopeKeys = config.envelopeKeys.map(readEnvelopeKey)
-  const receiver = new Receiver({ store, roots, keys, envelopeKeys, log, onFailure })
+  const link = new LinkMonitor({ link: new LinkStore(config.data), store, roots, log })
+  const receiver = new Receiver({ store, roots, keys, envelopeKeys, link, log, onFailure })
   const intakes = await openIntakes(config.intakes, { keys, take: (bundle) => receiver.take(bundle), log, onFailure })
   const { folder, octets } = config.spool
   const assembler = new RingAssembler({ folder, octetsMax: octets, receiver, log })
@@ -85,6 +88,7 @@ export async function startAssembler(configFile: string, log: Logger): Promise<R
       assembler.close()
       await dispatcher.close()
       report()
+      link.close()
       store.close()
       log.info({ event: 'mdm.ended' })
       return receiver.status().storeFailure === undefined

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isIP } from 'node:net'
 import { Counter, Gauge, Registry } from 'prom-client'
 import { ConfigError } from '#gateway/errors.ts'
+import type { StreamLink } from './link.ts'
 import { type MdmStatus, mdmAlarms } from './status.ts'
 
 /** Connections at a time, octets of a request's head and milliseconds for it, the most. */
@@ -72,6 +73,31 @@ const metrics: readonly Metric[] = [
     'kept batches that a sink does not hold yet',
     ({ assembler }) => assembler?.sinks.map(({ name, behind }) => [{ sink: name }, behind]) ?? [],
   ],
+  [
+    'ami_mdm_link_quiet_seconds',
+    'since the last heartbeat',
+    ({ assembler }) => links(assembler, ({ quietMs }) => seconds(quietMs)),
+  ],
+  [
+    'ami_mdm_link_loss_ratio',
+    'share of the datagrams of the last minute that did not come',
+    ({ assembler }) => links(assembler, ({ lossShare }) => lossShare),
+  ],
+  [
+    'ami_mdm_link_heartbeats_total',
+    'heartbeats taken',
+    ({ assembler }) => links(assembler, ({ heartbeats }) => heartbeats),
+  ],
+  [
+    'ami_mdm_link_drift_ppm',
+    'by how much our clock gains on the sender’s',
+    ({ assembler }) => links(assembler, ({ driftPpm }) => driftPpm),
+  ],
+  [
+    'ami_mdm_sender_oldest_unsent_seconds',
+    'age of what has waited longest at the sender',
+    ({ assembler }) => links(assembler, ({ sender }) => seconds(sender?.oldestUnsentMs)),
+  ],
   ['ami_mdm_lag_seconds', 'of the last batch: sealed to stored', ({ assembler }) => one(seconds(assembler?.lagMs))],
   [
     'ami_mdm_silence_seconds',
@@ -79,6 +105,13 @@ const metrics: readonly Metric[] = [
     ({ at, assembler }) => one(assembler?.lastMs === undefined ? undefined : seconds(at - assembler.lastMs)),
   ],
 ]
+
+function links(
+  assembler: MdmStatus['assembler'],
+  of: (link: StreamLink) => number | undefined,
+): [Record<string, string>, number | undefined][] {
+  return (assembler?.link?.streams ?? []).map((link) => [{ epoch: `${link.epoch}` }, of(link)])
+}
 
 function alarmSamples({ alarms }: MdmStatus): Sample[] {
   return mdmAlarms.map((code) => [{ code }, alarms.includes(code) ? 1 : 0])

@@ -1,14 +1,16 @@
 import type { Logger } from 'pino'
 import { batchOctetsMax, decodeHeader, decodeSealedBatch } from '#gateway/codec/batch.ts'
-import { PeerError, type PeerFault } from '#gateway/errors.ts'
+import { answerTo, PeerError, type PeerFault } from '#gateway/errors.ts'
 import { type Assembled, Assembler, type AssemblerLimits } from '#gateway/oneway/assemble.ts'
 import { DatagramReader } from '#gateway/oneway/datagram.ts'
 import type { Bundle } from '#gateway/oneway/frame.ts'
 import type { LinkKey } from '#gateway/oneway/mac.ts'
 import { encodeReplayCode, replayCodes } from '#gateway/oneway/replay-code.ts'
+import { kindOfToi } from '#gateway/oneway/toi.ts'
 import type { EnvelopeKey } from '#pki/verify.ts'
 import { withoutEnvelope } from './envelope.ts'
 import type { Outcome as IntakeOutcome } from './intake.ts'
+import type { LinkMonitor, LinkStatus } from './link.ts'
 import { Patience } from './patience.ts'
 import { checkPlace } from './place.ts'
 import { keptBatch } from './sinks/sink.ts'
@@ -23,6 +25,8 @@ export interface ReceiverOptions {
   keys: readonly LinkKey[]
   /** what envelopes are opened with; none: an envelope is refused */
   envelopeKeys?: readonly EnvelopeKey[]
+  /** which epochs count, heartbeats and manifests; without: every epoch counts, and what speaks of the link is no batch */
+  link?: LinkMonitor
   log: Logger
   /** an exception of ours: nothing that is not stored is passed over, and the process should end */
   onFailure: (error: Error) => void
@@ -72,6 +76,8 @@ export interface ReceiverStatus {
   lagMs: number | undefined
   /** when the last datagram came that was authentic and within bounds, ms since 1970 */
   lastMs: number | undefined
+  /** epochs, heartbeats, manifests, and what is missing by them */
+  link: LinkStatus | undefined
 }
 
 /** Objects begun and not whole, and the octets of symbols that they have room for. */
@@ -131,6 +137,9 @@ export class Receiver {
     try {
       const datagram = this.#checks.datagram.read(octets)
       this.#lastMs = atMs
+      const { link } = this.#options
+      link?.admit(datagram.epoch)
+      if (link?.datagram(datagram, atMs) === true) return
       if (this.#options.store.received(datagram.epoch).has(datagram.sequence)) {
         if (datagram.symbol === 0) this.#counts.repeated++
         return
@@ -176,6 +185,7 @@ export class Receiver {
       streams: this.#streams(),
       lagMs: this.#lagMs,
       lastMs: this.#lastMs,
+      link: this.#options.link?.status(),
     }
   }
 
@@ -217,17 +227,21 @@ export class Receiver {
 
   async #finish(whole: Assembled): Promise<Outcome> {
     const { epoch, sequence } = whole
-    const { store, envelopeKeys = [] } = this.#options
+    const { store, link, envelopeKeys = [] } = this.#options
     try {
+      link?.admit(epoch)
+      if (kindOfToi(sequence) === 'manifest') return await this.#manifest(whole)
       const octets = withoutEnvelope(whole.octets, envelopeKeys)
       const held = store.received(epoch).has(sequence)
       if (held && (store.batch(epoch, sequence)?.equals(octets) ?? true)) return this.#repeated()
       this.#counts.delivered += held ? 0 : claimedReadings(octets)
       const batch = await this.#verify(octets)
       if (held) return this.#sameAs(whole, batch)
-      this.#checks.place(whole, batch, this.#options.store)
+      this.#checks.place(whole, batch, store)
+      link?.verified(epoch)
       return await this.#patience.with<Outcome>(() => {
-        this.#options.store.put(keptBatch(batch, octets))
+        store.put(keptBatch(batch, octets))
+        link?.stored(batch.header)
         this.#stored(whole, batch)
         return 'stored'
       })
@@ -235,6 +249,12 @@ export class Receiver {
       if (!(error instanceof PeerError)) throw error
       return this.#refuse(whole, error)
     }
+  }
+
+  /** What the sender says of its stream: it is taken in, and is no batch. @throws PeerError `MANIFEST_…` */
+  async #manifest(whole: Assembled): Promise<Outcome> {
+    await this.#options.link?.manifest(whole)
+    return 'stored'
   }
 
   #repeated(): Outcome {
@@ -261,12 +281,20 @@ export class Receiver {
   /** The object is kept whole, and named until its like has come. */
   async #refuse({ epoch, sequence, octets }: Assembled, { code, message, cause }: PeerError): Promise<Outcome> {
     const { log, store } = this.#options
+    if (answerTo[code] === 'drop') {
+      this.#count(code)
+      return code
+    }
     const outcome = await this.#patience.with<Outcome>(() => {
       store.quarantine({ epoch, sequence, code, octets })
       return code
     })
     if (outcome === 'left') return outcome
     this.#count(code)
+    if (kindOfToi(sequence) !== 'batch') {
+      log.error({ event: 'manifest.refused', epoch, code, detail: message, cause })
+      return code
+    }
     const name = `${epoch}/${sequence}`
     this.#quarantine.delete(name)
     const replay = encodeReplayCode({ epoch, from: sequence, to: sequence })

@@ -1,6 +1,7 @@
 import { replayCodes } from '#gateway/oneway/replay-code.ts'
 import type { RingAssemblerStatus } from './assemble.ts'
 import type { IntakeStatus } from './intake.ts'
+import type { LinkStatus, NamedGap, StreamLink } from './link.ts'
 import type { ReceiverStatus } from './receive.ts'
 import type { SinkStatus } from './sinks/follower.ts'
 import type { SpoolerStatus } from './spool.ts'
@@ -24,6 +25,8 @@ export const mdmAlarms = [
   'RING_FAILED',
   'STORE_FAILED',
   'SINK_FAILED',
+  'LINK_SILENT',
+  'EPOCH_ANNOUNCED',
   'GAPS',
   'QUARANTINE',
   'UNHANDLED',
@@ -53,11 +56,19 @@ export function mdmStatus({ spooler, assembler }: Pick<MdmStatus, 'spooler' | 'a
     RING_FAILED: spooler !== undefined && spooler.ring.failure !== undefined,
     STORE_FAILED: assembler !== undefined && assembler.storeFailure !== undefined,
     SINK_FAILED: assembler?.sinks.some(({ fault }) => fault !== undefined),
+    LINK_SILENT: currentLink(assembler)?.silent,
+    EPOCH_ANNOUNCED: assembler?.link?.epochs.some(({ accepted }) => !accepted),
     GAPS: assembler?.streams.some(({ missing }) => missing > 0),
     QUARANTINE: assembler !== undefined && assembler.quarantine.length > 0,
     UNHANDLED: assembler !== undefined && (assembler.refused.UNHANDLED ?? 0) > 0,
   }
   return { at: nowMs, alarms: mdmAlarms.filter((code) => stands[code]), spooler, assembler }
+}
+
+/** Of the stream that was accepted last: another one's silence is no wonder. */
+function currentLink(assembler: AssemblerStatus | undefined): StreamLink | undefined {
+  const current = assembler?.link?.epochs.findLast(({ accepted }) => accepted)?.epoch
+  return assembler?.link?.streams.find(({ epoch }) => epoch === current)
 }
 
 /** As lines for a person, the alarms first. */
@@ -96,6 +107,7 @@ function assemblerLines(assembler: AssemblerStatus | undefined, nowMs: number): 
     `refused     ${counts(assembler.refused)}`,
     ...assembler.intakes.map(intakeLine),
     ...assembler.sinks.map(sinkLine),
+    ...linkLines(assembler.link),
     ...assembler.streams.flatMap(streamLines),
     ...assembler.quarantine.map(
       ({ epoch, sequence, code, replay }) => `quarantine  epoch ${epoch} batch ${sequence} ${code}   replay ${replay}`,
@@ -111,6 +123,30 @@ function intakeLine({ name, stored, repeated, refused, held }: IntakeStatus): st
 function sinkLine({ name, behind, skipped, fault }: SinkStatus): string {
   const state = fault === undefined ? '' : `   ${fault.code} since ${fault.since}`
   return `sink        ${name}   behind ${behind}, passed over ${skipped}${state}`
+}
+
+function linkLines(link: LinkStatus | undefined): string[] {
+  const waiting = (link?.epochs ?? []).filter(({ accepted }) => !accepted)
+  return [
+    ...waiting.map(({ epoch }) => `epoch       ${epoch} waits for 'ami mdm accept-epoch'`),
+    ...(link?.streams ?? []).flatMap((stream) => [
+      linkLine(stream),
+      ...stream.gaps.slice(0, gapsShownMax).map(gapLine),
+    ]),
+  ]
+}
+
+function linkLine({ epoch, silent, quietMs, lossShare, driftPpm, sender, manifest, highest }: StreamLink): string {
+  const beat = sender === undefined ? 'no heartbeat yet' : `${silent ? 'SILENT' : 'beats'}, last ${quietMs} ms ago`
+  const loss = lossShare === undefined ? '-' : `${(lossShare * 100).toFixed(2)} %`
+  const drift = driftPpm === undefined ? '-' : `${driftPpm.toFixed(1)} ppm`
+  const queue = sender === undefined ? '-' : `${sender.queueObjects} objects, oldest ${sender.oldestUnsentMs} ms`
+  return `link        epoch ${epoch}   ${beat}   loss ${loss}   drift ${drift}   sender's queue ${queue}   manifest ${manifest} to ${highest}`
+}
+
+function gapLine({ from, to, state, after, until, readings, exact }: NamedGap): string {
+  const count = readings === undefined ? '' : `   ${exact ? '' : 'at most '}${readings} readings`
+  return `  ${state.padEnd(10)}${from} to ${to}   sealed ${after ?? '-'} to ${until ?? '-'}${count}`
 }
 
 function streamLines({ epoch, highest, missing, gaps }: ReceiverStatus['streams'][number]): string[] {

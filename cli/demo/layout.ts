@@ -251,6 +251,9 @@ function writeConfigs(
     sealer: { keyFile: 'sealer.key.pem', certificateFile: 'sealer.chain.pem' },
     kekFile: 'kek',
     linkKey: { id: 0, file: 'link.key' },
+    // Everything within half a minute, where a real link takes its time.
+    seal: { intervalMs: 250, urgentMs: 200 },
+    forward: { passesAfterMs: [0, 2_000, 30_000], carouselRestSeconds: 60, manifestMs: 2_000 },
     release: { graceSeconds: Math.min(30 * secondsPerDay, graceWallSeconds * rate) },
     clock: { wallStartMs: Date.now(), startMs: liveStart * 1000, rate },
   })

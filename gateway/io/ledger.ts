@@ -7,7 +7,7 @@ import { dayOf, type Incoming, type MeterDay, mergeDay, secondsPerDay } from '..
 import { CommandStore, commandSchema } from './command-store.ts'
 import { openDatabase, transaction } from './database.ts'
 import type { CounterMove } from './meter-keys.ts'
-import { Outbox, outboxSchema } from './outbox.ts'
+import { type Leaf, Outbox, outboxSchema } from './outbox.ts'
 import { Quarantine, type Quarantined, quarantineSchema } from './quarantine.ts'
 import { type RegisteredMeter, Registry, registrySchema } from './registry.ts'
 
@@ -39,7 +39,8 @@ export interface Effects {
   counters: ({ meter: RegisteredMeter; counter: number } | CounterMove<RegisteredMeter>)[]
   /** who brought a frame whose tag holds, in order: there a meter can be asked */
   heard: { meter: RegisteredMeter; concentrator: ConcentratorId }[]
-  series: { meter: RegisteredMeter; series: Series }[]
+  /** urgent: an alarm or an event, which does not wait for the others */
+  series: { meter: RegisteredMeter; series: Series; urgent?: boolean }[]
   quarantine: Quarantined[]
 }
 
@@ -193,8 +194,8 @@ export class SqliteLedger implements Ledger {
   #merge(all: Effects['series']): Applied {
     const applied = { fresh: 0, revised: 0, repeated: 0 }
     const days = new Map<string, { key: [number, number, number]; row: MeterDay }>()
-    const accepted: SealedSeries[] = []
-    for (const { meter, series } of all) {
+    const accepted: Record<'ordinary' | 'urgent', Leaf[]> = { ordinary: [], urgent: [] }
+    for (const { meter, series, urgent } of all) {
       const revisions: (number | undefined)[] = []
       for (const { day, incoming } of byDay(series)) {
         const key: [number, number, number] = [day, meter.id, this.#channel(series.obis)]
@@ -204,11 +205,12 @@ export class SqliteLedger implements Ledger {
         for (const verdict of verdicts) revisions.push(verdict === 'repeat' ? undefined : verdict)
       }
       const effective = select(series, revisions)
-      if (effective !== undefined) accepted.push(effective)
+      if (effective !== undefined) accepted[urgent === true ? 'urgent' : 'ordinary'].push(leafOf(effective))
       tally(applied, revisions)
     }
     for (const { key, row } of days.values()) this.#sql.putDay.run(...key, row)
-    this.outbox.add(accepted.map((series) => ({ octets: encodeSeries(series), readings: series.ends.length })))
+    this.outbox.add(accepted.ordinary)
+    this.outbox.add(accepted.urgent, true)
     return applied
   }
 
@@ -276,6 +278,10 @@ function select(series: Series, revisions: readonly (number | undefined)[]): Sea
     qualities: keep(series.qualities),
     revisions: keep(revisions) as number[],
   }
+}
+
+function leafOf(series: SealedSeries): Leaf {
+  return { octets: encodeSeries(series), readings: series.ends.length }
 }
 
 function tally(applied: Applied, revisions: readonly (number | undefined)[]): void {

@@ -9,6 +9,8 @@ export interface Sender {
   send(datagram: Uint8Array): void
   readonly sent: number
   readonly faults: number
+  /** datagrams and octets handed to the kernel, whatever became of them */
+  readonly handed: { readonly datagrams: number; readonly octets: number }
   /** handed to the kernel and not yet taken by it: the caller waits while it is `sendingMax` */
   readonly sending: number
   close(): Promise<void>
@@ -33,6 +35,7 @@ export function openSender({ host, port, from }: SenderOptions): Sender {
     recvBufferSize: 1, // the kernel's least: whatever comes is left there
   })
   let [sent, faults, pending] = [0, 0, 0]
+  const handed = { datagrams: 0, octets: 0 }
   let idle: (() => void) | undefined
   socket.on('error', () => faults++)
   socket.bind({ address: from, port: 0, exclusive: true })
@@ -46,8 +49,11 @@ export function openSender({ host, port, from }: SenderOptions): Sender {
     get sending() {
       return pending
     },
+    handed,
     send(datagram) {
       pending++
+      handed.datagrams++
+      handed.octets += datagram.length
       socket.send(datagram, port, host, (error) => {
         if (error === null) sent++
         else faults++

@@ -2,11 +2,13 @@ import type { KeyObject } from 'node:crypto'
 import { PeerError } from '../errors.ts'
 import { type ObjectShape, payloadOctets } from './fec/block.ts'
 import { ftiOctets, isFecId, payloadIdOctets, readFti, readPayloadId, symbolOctetsMax, writeFti } from './fti.ts'
+import { heartbeatOctets } from './heartbeat.ts'
 import { holdsMac, keyIdMax, type LinkKey, sealMac } from './mac.ts'
+import { heartbeatToi } from './toi.ts'
 
 /**
  * One datagram: an LCT header with EXT_AUTH and EXT_FTI, a FEC payload id and one encoding symbol. The session is the stream's
- * epoch (TSI, 32 bits), the object is a sealed batch (TOI, its sequence, 64 bits; 0 is reserved).
+ * epoch (TSI, 32 bits), the object a sealed batch, a manifest, or in one symbol a heartbeat (TOI, 64 bits; see toi.ts).
  *
  * ```
  *  0      V=1 C=0 PSI=0 S=1 O=10 H=0 A=0 B=0 | header length in 32-bit words | codepoint: FEC encoding id
@@ -22,6 +24,7 @@ import { holdsMac, keyIdMax, type LinkKey, sealMac } from './mac.ts'
  */
 export interface Datagram {
   epoch: number
+  /** TOI: of a batch its sequence, 0 of a heartbeat */
   sequence: number
   shape: ObjectShape
   /** encoding symbol id, 0 to `shape.symbols` - 1 */
@@ -133,12 +136,26 @@ export class DatagramReader {
       throw malformed('EXT_AUTH')
     }
     const sequence = octets.readUInt32BE(12) * 2 ** 32 + octets.readUInt32BE(16)
-    if (sequence === 0 || !Number.isSafeInteger(sequence)) throw malformed('no such sequence')
+    if (!Number.isSafeInteger(sequence)) throw malformed('no such sequence')
     const shape = readFti(octets, ftiAt, fecId, this.#objectOctetsMax)
+    if (sequence === heartbeatToi && !isHeartbeat(shape)) throw malformed('no such sequence')
     const symbol = readPayloadId(octets, payloadIdAt, fecId)
     if (symbol === undefined || symbol >= shape.symbols) throw malformed('a symbol outside its object')
     const payload = octets.subarray(payloadIdAt + payloadIdOctets)
     if (payload.length !== payloadOctets(shape, symbol)) throw malformed('a symbol of another length')
     return { epoch: octets.readUInt32BE(8), sequence, shape, symbol, payload }
   }
+}
+
+/** Without a code and in one symbol: nothing of it is ever held. */
+export const heartbeatShape: ObjectShape = {
+  fecId: 0,
+  objectOctets: heartbeatOctets,
+  symbolOctets: heartbeatOctets,
+  symbols: 1,
+  n1: 0,
+}
+
+function isHeartbeat({ fecId, objectOctets, symbolOctets }: ObjectShape): boolean {
+  return fecId === 0 && objectOctets === heartbeatOctets && symbolOctets === heartbeatOctets
 }

@@ -4,20 +4,26 @@
  * outlives. Time is an argument.
  */
 export interface Waiting {
+  /** its TOI: of a batch its sequence */
   sequence: number
   sealedAtMs: number
   passesDone: number
+  /** of the object; 0 where nobody said */
+  octets?: number
   /** alarms and events */
   urgent?: boolean
+  /** says what was sealed; small, and the next one follows soon */
+  manifest?: boolean
   /** an operator has asked for it */
   replay?: boolean
 }
 
 /** What goes first goes first. */
-export const classes = ['event', 'reading', 'replay', 'repeat', 'carousel'] as const
+export const classes = ['event', 'manifest', 'reading', 'replay', 'repeat', 'carousel'] as const
 export type Class = (typeof classes)[number]
 
-export function classOf({ passesDone, urgent, replay }: Waiting, passesAfterMs: readonly number[]): Class {
+export function classOf({ passesDone, urgent, replay, manifest }: Waiting, passesAfterMs: readonly number[]): Class {
+  if (manifest === true) return 'manifest'
   if (passesDone === 0) return urgent === true ? 'event' : 'reading'
   if (replay === true) return 'replay'
   return passesDone < passesAfterMs.length ? 'repeat' : 'carousel'
@@ -27,30 +33,25 @@ function rank(one: Waiting, passesAfterMs: readonly number[]): number {
   return classes.indexOf(classOf(one, passesAfterMs))
 }
 
-/**
- * @param carousel objects whose passes are done go round whenever nothing else is due
- * @returns when its next pass is due, milliseconds; undefined when all are done
- */
-export function dueAt(one: Waiting, passesAfterMs: readonly number[], carousel = false): number | undefined {
+/** @returns when its next pass is due, milliseconds; undefined when all are done, and it goes round (`Carousel`) */
+export function dueAt(one: Waiting, passesAfterMs: readonly number[]): number | undefined {
   const after = passesAfterMs[one.passesDone]
   if (one.replay === true) return one.sealedAtMs
-  if (after === undefined) return carousel ? one.sealedAtMs + passesAfterMs.at(-1)! : undefined
-  return one.sealedAtMs + after
+  return after === undefined ? undefined : one.sealedAtMs + after
 }
 
 /**
- * By class, then the oldest first; on the carousel, what has gone round less often.
+ * By class, then the oldest first.
  * @returns the one to send now, if any is due
  */
 export function nextDue<T extends Waiting>(
   waiting: Iterable<T>,
   nowMs: number,
   passesAfterMs: readonly number[],
-  carousel = false,
 ): T | undefined {
   let best: T | undefined
   for (const one of waiting) {
-    const due = dueAt(one, passesAfterMs, carousel)
+    const due = dueAt(one, passesAfterMs)
     if (due === undefined || due > nowMs) continue
     if (best === undefined || goesBefore(one, best, passesAfterMs)) best = one
   }
@@ -59,9 +60,7 @@ export function nextDue<T extends Waiting>(
 
 function goesBefore(one: Waiting, other: Waiting, passesAfterMs: readonly number[]): boolean {
   const [mine, its] = [rank(one, passesAfterMs), rank(other, passesAfterMs)]
-  if (mine !== its) return mine < its
-  const round = classes[mine] === 'carousel' ? one.passesDone - other.passesDone : 0
-  return round !== 0 ? round < 0 : one.sequence < other.sequence
+  return mine === its ? one.sequence < other.sequence : mine < its
 }
 
 /** Objects of which symbols go by turns, the least where as many are due: a burst of loss is shared between them. */

@@ -20,6 +20,25 @@ export interface ChainHead {
   digest: Uint8Array
 }
 
+/** Series that wait for their batch. */
+export interface Unsealed {
+  octets: number
+  /** when the first of them came, milliseconds since 1970 */
+  sinceMs: number
+}
+
+export interface SealLimits {
+  /** octets of series of one batch, the most */
+  octets: number
+  /** milliseconds that the first of them waits, the most */
+  waitMs: number
+}
+
+/** Whether they are to be sealed now: enough for a batch, or long enough waited. A clock that was set back waits for nobody. */
+export function isSealDue({ octets, sinceMs }: Unsealed, limits: SealLimits, nowMs: number): boolean {
+  return octets > 0 && (octets >= limits.octets || nowMs - sinceMs >= limits.waitMs || nowMs < sinceMs)
+}
+
 /** The next header over these leaves, encoded: what the sealer signs. */
 export function nextHeader(
   head: ChainHead,

@@ -39,8 +39,15 @@ describe('the configuration of a gateway', () => {
       loopback: undefined,
       clock: undefined,
       metrics: undefined,
-      seal: { intervalMs: 1_000 },
-      forward: { passesAfterMs: [0, 2_000, 30_000], plannedLossPercent: 10, carriers: [], envelope: undefined },
+      seal: { intervalMs: 30_000, urgentMs: 1_000 },
+      forward: {
+        passesAfterMs: [0, 60_000, 900_000],
+        plannedLossPercent: 10,
+        carouselRestSeconds: 600,
+        manifestMs: 10_000,
+        carriers: [],
+        envelope: undefined,
+      },
       release: { graceSeconds: 21_600 },
       retention: { replayDays: 30, readingDays: 45 },
     })

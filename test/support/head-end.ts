@@ -22,11 +22,15 @@ type Part = 'gateway' | 'mdm' | 'simulator'
 export class HeadEnd {
   readonly layout: Layout
   readonly #parts = new Map<Part, Child>()
+  /** what is revoked reaches every gateway that is started from here */
+  #feed: Child | undefined
 
   constructor(layout: Layout) {
     this.layout = layout
     onTestFinished(async () => {
       for (const part of this.#parts.keys()) await this.kill(part)
+      this.#feed?.kill()
+      await this.#feed?.ended
     })
   }
 
@@ -52,13 +56,20 @@ export class HeadEnd {
     }[name]
     const child = new Child(name, args, join(folder, `${name}.log`))
     this.#parts.set(name, child)
+    if (name === 'gateway') this.#feed ??= this.#spawnFeed()
     return child
+  }
+
+  #spawnFeed(): Child {
+    const { folder, pkiFolder, feedSocket } = this.layout
+    return new Child('feed', ['pki', 'feed', '--dir', pkiFolder, '--listener', feedSocket], join(folder, 'feed.log'))
   }
 
   /** Resolves when it does its work. */
   async start(name: Part): Promise<void> {
     const sign = { gateway: 'gateway.listening', mdm: 'mdm.listening', simulator: 'simulator.status' }[name]
     await this.spawn(name).until(sign)
+    if (name === 'gateway') await this.#feed!.until('feed.connected')
   }
 
   async kill(name: Part): Promise<void> {

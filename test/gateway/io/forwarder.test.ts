@@ -14,6 +14,7 @@ const passesAfterMs = [0, 2_000, 30_000]
 class Line implements Sender {
   readonly datagrams: { at: number; octets: Buffer }[] = []
   readonly faults = 0
+  readonly handed = { datagrams: 0, octets: 0 }
   sending = 0
 
   get sent(): number {
