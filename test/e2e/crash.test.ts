@@ -64,7 +64,7 @@ describe(`SIGKILL (seed ${seed}; another by CRASH_SEED)`, () => {
       await headEnd.start('mdm')
     }
     await expectNothingLost(headEnd)
-  }, 30_000)
+  }, 60_000)
 
   test('of a gateway that is starting and of one that is draining: nothing is lost', async () => {
     const next = moments(seed + 2)
