@@ -58,7 +58,7 @@ export class Outbox {
   readonly #now: () => number
 
   /** @param now milliseconds since 1970 */
-  constructor(database: DatabaseSync, epoch: number, now: () => number = Date.now) {
+  constructor(database: DatabaseSync, epoch: number, now: () => number = () => Date.now()) {
     this.epoch = epoch
     this.#database = database
     this.#now = now

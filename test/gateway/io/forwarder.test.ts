@@ -4,6 +4,7 @@ import { Forwarder } from '#gateway/io/forwarder.ts'
 import type { SqliteLedger } from '#gateway/io/ledger.ts'
 import { openSender, type Sender, sendingMax } from '#gateway/io/sender.ts'
 import { Assembler } from '#gateway/oneway/assemble.ts'
+import { kindOfToi, manifestOfToi } from '#gateway/oneway/toi.ts'
 import { linkKey, readDatagram } from '#test/support/datagrams.ts'
 import { ledgerIn } from '#test/support/ledger.ts'
 import { tempFolder } from '#test/support/temp.ts'
@@ -23,6 +24,8 @@ class Line implements Sender {
 
   send(datagram: Uint8Array): void {
     this.datagrams.push({ at: Date.now(), octets: Buffer.from(datagram) })
+    this.handed.datagrams++
+    this.handed.octets += datagram.length
   }
 
   async close(): Promise<void> {}
@@ -58,7 +61,10 @@ function seal(sequence: number, octets = 5_000): { sequence: number; sealedAtMs:
   return { sequence, sealedAtMs, passesDone: 0 }
 }
 
-function forwarder(line: Sender, more: { bitsPerSecond?: number; lossShare?: number } = {}): Forwarder {
+function forwarder(
+  line: Sender,
+  more: { bitsPerSecond?: number; lossShare?: number; carouselRestMs?: number } = {},
+): Forwarder {
   return new Forwarder({
     outbox: ledger.outbox,
     sender: line,
@@ -234,6 +240,187 @@ describe('the forwarder', () => {
     vi.advanceTimersByTime(10)
     expect(line.passes().map(([sequence]) => sequence)).toEqual([1])
     forwards.close()
+  })
+})
+
+describe('the carousel', () => {
+  const sequences = (line: Line): number[] => line.passes().map(([sequence]) => sequence)
+
+  test('goes round when the passes are over, each batch with its rest, and the passes are no more for it', () => {
+    const line = new Line()
+    const forwards = forwarder(line, { carouselRestMs: 10_000 })
+    for (let n = 1; n <= 2; n++) forwards.add(seal(n))
+    vi.advanceTimersByTime(39_000)
+    expect(sequences(line)).toHaveLength(6)
+    expect([forwards.waiting, forwards.carouselObjects]).toEqual([0, 2])
+    vi.advanceTimersByTime(31_000)
+    expect(sequences(line).slice(6)).toEqual([1, 2, 1, 2, 1, 2, 1, 2])
+    expect(forwards.carouselRounds).toBe(8)
+    expect(ledger.outbox.held(1, 2).map(({ passesDone }) => passesDone)).toEqual([3, 3])
+    forwards.close()
+  })
+
+  test('sends other repair symbols in each round, as far as there are others', () => {
+    const line = new Line()
+    const forwards = forwarder(line, { carouselRestMs: 1_000, lossShare: 0.1 })
+    forwards.add(seal(1, 10_000))
+    vi.advanceTimersByTime(31_500)
+    line.datagrams.length = 0
+    vi.advanceTimersByTime(2_000)
+    const symbols = line.datagrams.map(({ octets }) => readDatagram(octets).symbol)
+    const rounds = [symbols.slice(0, 24), symbols.slice(24, 48)].map((round) => round.filter((symbol) => symbol >= 10))
+    expect(rounds.map((round) => round.length)).toEqual([14, 14])
+    expect(new Set(rounds.flat()).size).toBe(28)
+    forwards.close()
+  })
+
+  test('stops at once for new work, and goes on where it stood', () => {
+    const line = new Line()
+    const first = forwarder(line)
+    first.add(seal(1, 400_000))
+    vi.advanceTimersByTime(40_000)
+    first.close()
+    const after = new Line()
+    const forwards = forwarder(after, { carouselRestMs: 3_600_000, bitsPerSecond: 8_000_000 })
+    vi.advanceTimersByTime(200)
+    const before = after.sent
+    expect(before).toBeGreaterThan(100)
+    forwards.add(seal(2, 20_000))
+    vi.advanceTimersByTime(25)
+    expect(after.datagrams.slice(before, before + 20).map(({ octets }) => readDatagram(octets).sequence)).toEqual(
+      Array(20).fill(2),
+    )
+    vi.advanceTimersByTime(1_000)
+    expect(sequences(after)).toEqual([2, 1])
+    forwards.close()
+  })
+
+  test('after a restart brings round at once what had its passes before, and does not keep the end waiting', async () => {
+    const line = new Line()
+    const first = forwarder(line)
+    for (let n = 1; n <= 3; n++) first.add(seal(n, 100_000))
+    vi.advanceTimersByTime(40_000)
+    first.close()
+    const after = new Line()
+    const forwards = forwarder(after, { carouselRestMs: 60_000, bitsPerSecond: 800_000 })
+    vi.advanceTimersByTime(1_500)
+    expect([forwards.waiting, forwards.carouselObjects]).toEqual([0, 3])
+    expect(after.sent).toBeGreaterThan(0)
+    await forwards.drain()
+    vi.advanceTimersByTime(10_000)
+    expect(sequences(after).length).toBeLessThan(3)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('gives way to a code that asks for what is just going round: that pass is sent whole', () => {
+    const line = new Line()
+    const first = forwarder(line)
+    first.add(seal(1, 200_000))
+    vi.advanceTimersByTime(40_000)
+    first.close()
+    const after = new Line()
+    const forwards = forwarder(after, { carouselRestMs: 3_600_000, bitsPerSecond: 800_000 })
+    vi.advanceTimersByTime(2)
+    const before = after.sent
+    expect(before).toBeGreaterThan(0)
+    forwards.replay(ledger.outbox.held(1, 1))
+    vi.advanceTimersByTime(60_000)
+    expect(after.sent).toBe(before + 200)
+    expect(forwards.carouselRounds).toBe(0)
+    forwards.close()
+  })
+
+  test('passes over what is erased meanwhile', () => {
+    const line = new Line()
+    const forwards = forwarder(line, { carouselRestMs: 5_000 })
+    for (let n = 1; n <= 2; n++) forwards.add(seal(n))
+    vi.advanceTimersByTime(31_000)
+    line.datagrams.length = 0
+    expect(ledger.outbox.erase(Date.now(), 3)).toBe(1)
+    vi.advanceTimersByTime(12_000)
+    expect(sequences(line)).toEqual([2, 2])
+    expect(forwards.carouselObjects).toBe(1)
+    forwards.close()
+  })
+})
+
+describe('what is announced', () => {
+  test('a manifest goes before readings, once, and the next one supersedes one that waits', () => {
+    const line = new Line()
+    const forwards = forwarder(line, { bitsPerSecond: 8_000_000 })
+    for (let n = 1; n <= 2; n++) forwards.add(seal(n, 400_000))
+    vi.advanceTimersByTime(200)
+    forwards.announce(1, Buffer.alloc(3_000, 1))
+    forwards.announce(2, Buffer.alloc(3_000, 2))
+    vi.advanceTimersByTime(10)
+    expect(line.passes().map(([toi]) => manifestOfToi(toi))).toEqual([2])
+    vi.advanceTimersByTime(40_000)
+    expect(line.passes().filter(([toi]) => kindOfToi(toi) === 'manifest')).toHaveLength(1)
+    expect(forwards.delivered).toBe(2)
+    forwards.close()
+  })
+
+  test('the queue is what waits for its first pass, and tells how far passes are over', () => {
+    const line = new Line()
+    const forwards = forwarder(line, { bitsPerSecond: 800_000 })
+    expect(forwards.queue(0)).toEqual({
+      ...{ objects: 0, octets: 0, oldestMs: Number.POSITIVE_INFINITY, firstPassTo: 0, lastPassTo: 0 },
+    })
+    const sealed = [1, 2, 3, 4].map((n) => ({ ...seal(n, 200_000), octets: 200_000 }))
+    for (const batch of sealed) forwards.add(batch)
+    forwards.announce(1, Buffer.alloc(10))
+    expect(forwards.queue(4)).toEqual({
+      ...{ objects: 4, octets: 800_000, oldestMs: 1_000_000, firstPassTo: 0, lastPassTo: 0 },
+    })
+    vi.advanceTimersByTime(4_000)
+    const { objects, firstPassTo, lastPassTo } = forwards.queue(4)
+    expect({ objects, firstPassTo, lastPassTo }).toEqual({ objects: 2, firstPassTo: 2, lastPassTo: 0 })
+    vi.advanceTimersByTime(400_000)
+    expect(forwards.queue(4)).toMatchObject({ objects: 0, octets: 0, firstPassTo: 4, lastPassTo: 4 })
+    forwards.close()
+  })
+
+  test('an urgent batch is told as such after a restart', () => {
+    const batch = { sequence: 1, digest: Buffer.alloc(32), sealedAtMs: Date.now(), octets: Buffer.alloc(10) }
+    ledger.outbox.seal({ upTo: 0, leaves: [], readings: 0, full: false, urgent: true }, batch)
+    expect(ledger.outbox.waiting(3)).toEqual([
+      { sequence: 1, sealedAtMs: Date.now(), passesDone: 0, octets: 10, urgent: true },
+    ])
+  })
+})
+
+describe('a receiver that is not there', () => {
+  beforeEach(() => void vi.useRealTimers())
+
+  test('changes nothing: every pass is sent, nothing is called an error, and ICMP is heard by nobody', async () => {
+    const probe = createSocket('udp4')
+    await new Promise<void>((bound) => probe.bind(0, '127.0.0.1', bound))
+    const { port } = probe.address()
+    const send = async (): Promise<number[]> => {
+      const here = ledgerIn(tempFolder())
+      const sender = openSender({ host: '127.0.0.1', port, from: '127.0.0.1' })
+      const options = { outbox: here.outbox, sender, key: linkKey, symbolOctets: 1_000, lossShare: 0.1 }
+      const forwards = new Forwarder({ ...options, bitsPerSecond: 100_000_000, passesAfterMs: [0, 20, 40] })
+      for (let sequence = 1; sequence <= 5; sequence++) {
+        const batch = {
+          sequence,
+          digest: Buffer.alloc(32),
+          sealedAtMs: Date.now(),
+          octets: Buffer.alloc(9_000, sequence),
+        }
+        here.outbox.seal({ upTo: 0, leaves: [], readings: 0, full: false }, batch)
+        forwards.add({ sequence, sealedAtMs: Date.now(), passesDone: 0 })
+      }
+      await forwards.drain()
+      await sender.close()
+      here.close()
+      return [sender.sent, sender.faults, sender.handed.datagrams, sender.handed.octets, forwards.waiting]
+    }
+    const present = await send()
+    await new Promise<void>((closed) => probe.close(closed))
+    expect(await send()).toEqual(present) // and every datagram is answered by an ICMP "port unreachable"
+    expect(present[1]).toBe(0)
+    expect(present[0]).toBeGreaterThan(5 * 3 * 9)
   })
 })
 

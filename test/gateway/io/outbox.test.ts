@@ -1,9 +1,13 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
-import { encodeSealedBatch } from '#gateway/codec/batch.ts'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { encodeApdu } from '#gateway/codec/apdu.ts'
+import { decodeSeries, encodeSealedBatch } from '#gateway/codec/batch.ts'
+import { encodeDateTime } from '#gateway/codec/datetime.ts'
+import { parseObis } from '#gateway/codec/obis.ts'
 import type { SqliteLedger } from '#gateway/io/ledger.ts'
 import type { Leaf, Sealable } from '#gateway/io/outbox.ts'
 import { follows, headerDigest, nextHeader, openBatch } from '#gateway/oneway/seal.ts'
+import { protect } from '#simulator/protect.ts'
 import { ledgerIn, take } from '#test/support/ledger.ts'
 import { frame, meter, monday, sealedPush, uplink } from '#test/support/meters.ts'
 import { tempFolder } from '#test/support/temp.ts'
@@ -135,6 +139,90 @@ describe('the outbox', () => {
     expect(ledger.outbox.head().sequence).toBe(4)
     push(ledger, 5)
     expect(openBatch(seal(ledger, ledger.outbox.sealable()!)).header.sequence).toBe(5)
+    ledger.close()
+  })
+
+  test('what is urgent is sealed apart and first, and says so for as long as its batch is here', () => {
+    const ledger = open()
+    ledger.outbox.add([leaf(10, 1)])
+    ledger.outbox.add([leaf(10, 2)], true)
+    ledger.outbox.add([leaf(10, 3)])
+    const first: number[][] = []
+    for (const waiting of batches(ledger)) {
+      first.push(waiting.leaves.map((octets) => octets[0]!))
+      seal(ledger, waiting)
+    }
+    expect(first).toEqual([[2], [1, 3]])
+    expect(ledger.outbox.waiting(3).map(({ urgent }) => urgent)).toEqual([true, undefined])
+    ledger.close()
+  })
+
+  test('of a kind alone is given what was asked for, and only its rows go', () => {
+    const ledger = open()
+    ledger.outbox.add([leaf(10, 1)])
+    ledger.outbox.add([leaf(10, 2)], true)
+    seal(ledger, ledger.outbox.sealable(false)!)
+    expect(ledger.outbox.sealable(false)).toBeUndefined()
+    expect(ledger.outbox.sealable(true)!.leaves.map((octets) => octets[0])).toEqual([2])
+    ledger.close()
+  })
+
+  test('what waits to be sealed is measured from its first series on, also after a restart', () => {
+    const folder = tempFolder()
+    const ledger = ledgerIn(folder)
+    vi.useFakeTimers({ now: 5_000, toFake: ['Date'] })
+    onTestFinished(() => void vi.useRealTimers())
+    ledger.outbox.add([leaf(10), leaf(20)])
+    vi.setSystemTime(6_000)
+    ledger.outbox.add([leaf(5)])
+    expect([ledger.outbox.unsealed(false), ledger.outbox.unsealed(true)]).toEqual([
+      { octets: 35, sinceMs: 5_000 },
+      { octets: 0, sinceMs: expect.any(Number) },
+    ])
+    ledger.close()
+    const again = ledgerIn(folder)
+    expect(again.outbox.unsealed(false)).toEqual({ octets: 35, sinceMs: 6_000 })
+    seal(again, again.outbox.sealable()!)
+    expect(again.outbox.unsealed(false).octets).toBe(0)
+    again.close()
+  })
+
+  test('an event-notification is urgent, a push of readings is not', () => {
+    const ledger = ledgerIn(tempFolder(), [{ ...one, profile: 'kaifa-no' }])
+    const event = encodeApdu({
+      apdu: 'event-notification',
+      time: encodeDateTime(monday),
+      attribute: { classId: 3, obis: parseObis('1-0:1.8.0'), attribute: 2 },
+      data: { type: 'double-long-unsigned', value: 77 },
+    })
+    const { meter: systemTitle, ek, ak } = one
+    const sealed = protect(event, { systemTitle, ek, ak, invocationCounter: 1 })
+    const readings = sealedPush(one, { counter: 2, rows: [[monday + 900, 5]] })
+    take(ledger, [uplink(1, [frame(one, sealed), frame(one, readings)])])
+    expect(ledger.outbox.sealable(true)!.leaves.map((octets) => decodeSeries(octets).values)).toEqual([[77]])
+    expect(ledger.outbox.sealable(false)!.leaves.map((octets) => decodeSeries(octets).values)).toEqual([[5]])
+    ledger.close()
+  })
+
+  test('what manifests say of a batch goes with it, and totals go on', () => {
+    const ledger = open()
+    for (let n = 1; n <= 3; n++) {
+      push(ledger, n)
+      seal(ledger, ledger.outbox.sealable()!, n * 1_000)
+      ledger.outbox.passDone({ sequence: n, sealedAtMs: 0, passesDone: 3 })
+    }
+    expect(
+      ledger.outbox.checkpoints([1, 2, 3, 4]).map(({ sequence, readingsTotal }) => [sequence, readingsTotal]),
+    ).toEqual([
+      [1, 1],
+      [2, 2],
+      [3, 3],
+    ])
+    expect([ledger.outbox.oldest(), ledger.outbox.passed(3, 2)]).toEqual([1, [2, 3]])
+    ledger.outbox.erase(2_500, 3)
+    expect(ledger.outbox.oldest()).toBe(3)
+    expect(ledger.outbox.checkpoints([1, 2, 3])).toMatchObject([{ sequence: 3, createdAtMs: 3_000, readingsTotal: 3 }])
+    expect(ledger.database.prepare('SELECT count(*) AS n FROM batch_mark').get()).toEqual({ n: 1 })
     ledger.close()
   })
 })

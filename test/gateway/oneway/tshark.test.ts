@@ -2,7 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { datagramsOf, readDatagram } from '#test/support/datagrams.ts'
+import { DatagramWriter, heartbeatShape } from '#gateway/oneway/datagram.ts'
+import { heartbeatOctets } from '#gateway/oneway/heartbeat.ts'
+import { heartbeatToi, toiOfManifest } from '#gateway/oneway/toi.ts'
+import { datagramsOf, linkKey, readDatagram } from '#test/support/datagrams.ts'
 import { judge } from '#test/support/judge.ts'
 import { tempFolder } from '#test/support/temp.ts'
 
@@ -115,5 +118,21 @@ describe.skipIf(!judge.tshark.here)(`tshark${judge.tshark.note}`, () => {
       expect([number(read[i]?.['rmt-fec.sbn']), number(read[i]?.['rmt-fec.esi'])]).toEqual([0, symbol])
       expect(read[i]?.['alc.payload']).toBe(Buffer.from(payload).toString('hex'))
     }
+  })
+
+  test('reads a heartbeat as an object of TOI 0 in one symbol of Compact No-Code, and a manifest by its number', () => {
+    const writer = new DatagramWriter({ key: linkKey, epoch, slots: 1, symbolOctets: heartbeatOctets })
+    const payload = Buffer.alloc(heartbeatOctets, 6)
+    const heartbeat = writer.write({ sequence: heartbeatToi, shape: heartbeatShape, symbol: 0, payload })
+    const [manifest] = datagramsOf(Buffer.alloc(500), { epoch, sequence: toiOfManifest(9), symbolOctets: 1_000 })
+    const fields = [
+      ...['rmt-lct.tsi', 'rmt-lct.toi64', 'rmt-lct.codepoint', 'rmt-lct.hlen', 'rmt-lct.hec.type'],
+      ...['rmt-fec.fti.transfer_length', 'rmt-fec.esi', 'alc.payload', '_ws.malformed'],
+    ]
+    const read = dissected([heartbeat, manifest!], fields)
+    expect(Object.values(read[0]!)).toEqual([
+      ...[String(epoch), '0', '0', '56', '1,64', '76', '0x00000000', payload.toString('hex'), ''],
+    ])
+    expect([read[1]?.['rmt-lct.toi64'], read[1]?.['_ws.malformed']]).toEqual([String(2 ** 52 + 9), ''])
   })
 })
