@@ -15,11 +15,15 @@ export class Child {
   readonly #waiters: { event: string; resolve: (line: Line) => void }[] = []
   #stderr = ''
 
-  /** @param logFile appended to */
-  constructor(name: string, args: readonly string[], logFile: string) {
+  /**
+   * @param logFile appended to
+   * @param launcher a program and its arguments that becomes the part, as `ip netns exec NAME` does
+   */
+  constructor(name: string, args: readonly string[], logFile: string, launcher: readonly string[] = []) {
     this.name = name
+    const [program, ...rest] = [...launcher, process.execPath, mainFile, ...args] as [string, ...string[]]
     // A process group of its own: Ctrl-C is the demo's to hear, and the channel tells the child when the demo is gone.
-    this.#process = spawn(process.execPath, [mainFile, ...args], {
+    this.#process = spawn(program, rest, {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
