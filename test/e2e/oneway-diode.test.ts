@@ -1,7 +1,19 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { spawnSync } from 'node:child_process'
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { Diode, type DiodeOptions, diodeMac, whyNoDiode } from '#test/support/diode.ts'
+import type { Line } from '#cli/demo/child.ts'
+import { capture } from '#test/support/capture.ts'
+import {
+  Diode,
+  type DiodeOptions,
+  diodeMac,
+  gatewayAddress,
+  linkPort,
+  mdmAddress,
+  type Space,
+  whyNoDiode,
+} from '#test/support/diode.ts'
 import { judge } from '#test/support/judge.ts'
 import { OnewayLink, received } from '#test/support/oneway-link.ts'
 import { tempFolder } from '#test/support/temp.ts'
@@ -19,27 +31,18 @@ function openDiode(options: DiodeOptions = {}): Diode {
   return diode
 }
 
-/** Frames that reach the DMZ's end from the diode, as tshark sees them. */
-async function watchReturn(diode: Diode): Promise<() => Promise<string[]>> {
-  const [program, ...args] = diode.within('dmz')
-  const shark = spawn(program, [...args, 'tshark', '-l', '-i', 'out', '-f', `ether src ${diodeMac}`], { stdio: 'pipe' })
-  onTestFinished(() => void shark.kill('SIGKILL'))
-  let [lines, said] = ['', '']
-  shark.stdout.on('data', (chunk) => (lines += chunk))
-  const ended = once(shark, 'close')
-  await new Promise<void>((resolve, reject) => {
-    shark.stderr.on('data', (chunk) => {
-      said += chunk
-      if (said.includes('Capturing on')) resolve()
-    })
-    shark.once('close', () => reject(new Error(said)))
+/** Frames that reach the DMZ's end of its cable. */
+const returning = (diode: Diode): Promise<() => Promise<string[]>> =>
+  capture({ launcher: diode.within('dmz'), device: 'out', filter: `ether src ${diodeMac}` })
+
+/** Datagrams on their way into the diode, as hex digits. */
+const leaving = (diode: Diode): Promise<() => Promise<string[]>> =>
+  capture({
+    launcher: diode.within('diode'),
+    device: 'dmz',
+    filter: `dst host ${mdmAddress}`,
+    field: 'udp.payload',
   })
-  return async () => {
-    shark.kill('SIGINT')
-    await ended
-    return lines.split('\n').filter((line) => line !== '')
-  }
-}
 
 const objects = 200
 const objectOctets = 1_000_000
@@ -58,7 +61,7 @@ describe.skipIf(reason !== undefined)(`through a link on which nothing returns${
       bitsPerSecond,
       passesAfterMs: [0],
     })
-    const returned = judge.tshark.here ? await watchReturn(diode) : undefined
+    const returned = judge.tshark.here ? await returning(diode) : undefined
     const mdm = await link.mdm(diode.within('it'))
     const gateway = await link.gateway(diode.within('dmz'))
     await vi.waitFor(() => expect(received(mdm.last('mdm.status'))).toBe(objects), { timeout: 360_000, interval: 500 })
@@ -83,4 +86,97 @@ describe.skipIf(reason !== undefined)(`through a link on which nothing returns${
     expect(diode.receivedInDmz()).toBe(0)
     expect((await returned?.()) ?? []).toEqual([])
   })
+
+  test.skipIf(!judge.tshark.here)(
+    `the gateway sends the same datagrams to a receiver, to a closed port, and into nothing${judge.tshark.note}`,
+    { timeout: 120_000 },
+    async () => {
+      const link = await OnewayLink.layOut(tempFolder(), {
+        batches: 4,
+        octets: 150_000,
+        bitsPerSecond: 20_000_000,
+        passesAfterMs: [0, 200],
+      })
+      const data = join(link.layout.folder, 'gateway')
+      cpSync(data, `${data}.before`, { recursive: true })
+      /** What leaves the gateway, and what it says of it. */
+      const sent = async (diode: Diode): Promise<{ datagrams: string[]; status: Line }> => {
+        rmSync(data, { recursive: true })
+        cpSync(`${data}.before`, data, { recursive: true })
+        const captured = await leaving(diode)
+        const gateway = await link.gateway(diode.within('dmz'))
+        expect(await gateway.stop()).toBe(0)
+        return { datagrams: (await captured()).sort(), status: gateway.last('gateway.status')! }
+      }
+      const diode = openDiode()
+      const mdm = await link.mdm(diode.within('it'))
+      const present = await sent(diode)
+      await vi.waitFor(() => expect(received(mdm.last('mdm.status'))).toBe(4), { timeout: 30_000, interval: 100 })
+      await mdm.stop()
+      const before = diode.counters().returned
+      const closed = await sent(diode)
+      expect(diode.counters().returned).toBeGreaterThan(before) // the errors were there to be heard
+      diode.lose(100)
+      const nothing = await sent(diode)
+
+      expect(present.datagrams.length).toBe(present.status.datagrams)
+      expect(present.status).toMatchObject({ batchesForwarded: 4, batchesWaiting: 0, datagramFaults: 0 })
+      for (const { datagrams, status } of [closed, nothing]) {
+        expect(status).toMatchObject({ datagrams: present.status.datagrams, datagramFaults: 0 })
+        expect(datagrams).toEqual(present.datagrams)
+      }
+      expect(diode.counters()).toMatchObject({ passedBack: 0, refused: 0 })
+      expect(diode.receivedInDmz()).toBe(0)
+    },
+  )
+
+  test.skipIf(!judge.tshark.here)(
+    `whatever the far side sends is dropped and counted; without the rules every judge sees it${judge.tshark.note}`,
+    { timeout: 60_000 },
+    async () => {
+      for (const leaky of [false, true]) {
+        const diode = openDiode({ leaky })
+        const returned = await returning(diode)
+        send(diode, 'dmz', mdmAddress, linkPort) // nobody listens: the kernel over there says so by ICMP
+        send(diode, 'it', gatewayAddress, linkPort)
+        send(diode, 'it', gatewayAddress, 9)
+        await vi.waitFor(() => expect(diode.counters().returned).toBe(3), { timeout: 10_000, interval: 20 })
+        const through = leaky ? 3 : 0
+        expect(diode.counters()).toMatchObject({ admitted: 1, passedBack: through })
+        expect(diode.receivedInDmz()).toBe(through)
+        expect(await returned()).toHaveLength(through)
+      }
+    },
+  )
+
+  test('another port and another protocol are refused and counted', () => {
+    const diode = openDiode()
+    send(diode, 'dmz', mdmAddress, linkPort + 1)
+    expect(diode.counters()).toMatchObject({ admitted: 0, refused: 1 })
+    const [program, ...args] = diode.within('dmz')
+    spawnSync(program, [...args, process.execPath, '-e', connectScript, '--', mdmAddress, String(linkPort)])
+    expect(diode.counters().refused).toBeGreaterThan(1)
+    expect(diode.counters()).toMatchObject({ admitted: 0, passedBack: 0 })
+  })
 })
+
+const sendScript = `
+const [host, port] = process.argv.slice(1)
+const socket = require('node:dgram').createSocket('udp4')
+socket.send('hello', Number(port), host, () => socket.close())`
+
+const connectScript = `
+const [host, port] = process.argv.slice(1)
+require('node:net').connect({ host, port: Number(port), timeout: 500 }).on('timeout', process.exit).on('error', process.exit)`
+
+function send(diode: Diode, from: Space, host: string, port: number): void {
+  const [program, ...args] = diode.within(from)
+  const { status, stderr } = spawnSync(
+    program,
+    [...args, process.execPath, '-e', sendScript, '--', host, String(port)],
+    {
+      encoding: 'utf8',
+    },
+  )
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+}

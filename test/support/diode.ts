@@ -77,11 +77,23 @@ export class Diode {
 
   /** From now on the link loses this share. @param percent whole, 0 to 100 */
   lose(percent: number): void {
-    const drop = percent === 0 ? '' : `numgen random mod 100 < ${percent} counter name lost drop; `
+    const share = percent === 100 ? '' : `numgen random mod 100 < ${percent} `
+    const rule = (verdict: string): string => `add rule inet diode link ${verdict}\n`
+    const dropped = percent === 0 ? '' : rule(`${share}counter name lost drop`)
     this.#in(
       'diode',
       ['nft', '-f', '-'],
-      `flush chain inet diode link\nadd rule inet diode link counter name admitted accept\n${drop && `insert rule inet diode link ${drop}`}\n`,
+      `flush chain inet diode link\n${dropped}${rule('counter name admitted accept')}`,
+    )
+  }
+
+  /** From now on the link takes so many datagrams a second, and a tenth of them at once; the rest it loses. */
+  narrow(perSecond: number): void {
+    const rule = `add rule inet diode link limit rate over ${perSecond}/second burst ${Math.ceil(perSecond / 10)} packets counter name lost drop`
+    this.#in(
+      'diode',
+      ['nft', '-f', '-'],
+      `flush chain inet diode link\n${rule}\nadd rule inet diode link counter name admitted accept\n`,
     )
   }
 
