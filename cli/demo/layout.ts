@@ -21,6 +21,8 @@ export interface DemoOptions {
   curvesFile: string | undefined
   /** how meters protect their pushes, in turn */
   protection?: FleetFile['protection']
+  /** the one-way link has faults of its own: this share of its datagrams is lost */
+  lossPercent?: number | undefined
 }
 
 export interface Layout {
@@ -33,6 +35,8 @@ export interface Layout {
   record: string
   mdmData: string
   rootFile: string
+  /** loopback ports of a simulated link between gateway and MDM; without one the gateway sends to the MDM */
+  link: { from: number; to: number } | undefined
 }
 
 export const mainFile: string = fileURLToPath(new URL('../main.ts', import.meta.url))
@@ -63,6 +67,7 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
     record: join(folder, 'acknowledged.ndjson'),
     mdmData: join(folder, 'mdm'),
     rootFile: join(pkiFolder, 'root.pem'),
+    link: options.lossPercent === undefined ? undefined : { from: (await tryPort(0, 'udp'))!, to: ports.oneway },
   }
   const tickMs = Math.round(options.intervalSeconds * 1000)
   writeConfigs(layout, { ports, span, tickMs, curvesFile: options.curvesFile, ...issued })
@@ -217,7 +222,7 @@ function writeConfigs(layout: Layout, { ports, span, tickMs, curvesFile, crlFile
   const write = (file: string, config: unknown): void => writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`)
   write(layout.gatewayConfig, {
     zonesFile,
-    loopback: { uplink: ports.uplink, oneway: ports.oneway },
+    loopback: { uplink: ports.uplink, oneway: layout.link?.from ?? ports.oneway },
     data: 'gateway',
     tls: { keyFile: 'tls.key.pem', certificateFile: 'tls.chain.pem', trustFile: deviceTrustFile, crlFile },
     sealer: { keyFile: 'sealer.key.pem', certificateFile: 'sealer.chain.pem' },
