@@ -75,26 +75,27 @@ export class Diode {
     return ['ip', 'netns', 'exec', this.#name(space)]
   }
 
-  /** From now on the link loses this share. @param percent whole, 0 to 100 */
+  /** From now on the link loses this share, each datagram by itself. @param percent whole, 0 to 100 */
   lose(percent: number): void {
-    const share = percent === 100 ? '' : `numgen random mod 100 < ${percent} `
-    const rule = (verdict: string): string => `add rule inet diode link ${verdict}\n`
-    const dropped = percent === 0 ? '' : rule(`${share}counter name lost drop`)
-    this.#in(
-      'diode',
-      ['nft', '-f', '-'],
-      `flush chain inet diode link\n${dropped}${rule('counter name admitted accept')}`,
-    )
+    if (percent === 0) this.#losing([])
+    else this.#losing([percent === 100 ? '' : `numgen random mod 100 < ${percent}`])
   }
 
-  /** From now on the link takes so many datagrams a second, and a tenth of them at once; the rest it loses. */
+  /** From now on it loses the first `lost` of every `every` datagrams. */
+  loseRuns(lost: number, every: number): void {
+    this.#losing([`numgen inc mod ${every} < ${lost}`])
+  }
+
+  /** From now on it takes so many datagrams a second, and a tenth of them at once; the rest it loses. */
   narrow(perSecond: number): void {
-    const rule = `add rule inet diode link limit rate over ${perSecond}/second burst ${Math.ceil(perSecond / 10)} packets counter name lost drop`
-    this.#in(
-      'diode',
-      ['nft', '-f', '-'],
-      `flush chain inet diode link\n${rule}\nadd rule inet diode link counter name admitted accept\n`,
-    )
+    this.#losing([`limit rate over ${perSecond}/second burst ${Math.ceil(perSecond / 10)} packets`])
+  }
+
+  /** What one of these matches is lost. */
+  #losing(matches: readonly string[]): void {
+    const verdicts = [...matches.map((match) => `${match} counter name lost drop`), 'counter name admitted accept']
+    const rules = verdicts.map((verdict) => `add rule inet diode link ${verdict}\n`)
+    this.#in('diode', ['nft', '-f', '-'], `flush chain inet diode link\n${rules.join('')}`)
   }
 
   counters(): DiodeCounters {
