@@ -34,7 +34,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '5' },
     rounds: { type: 'string', default: '3' },
     parts: { type: 'string', default: parts.join(',') },
-    mbit: { type: 'string', default: '200,600' },
+    mbit: { type: 'string', default: '150,400' },
     profile: { type: 'string' },
     json: { type: 'boolean', default: false },
   },

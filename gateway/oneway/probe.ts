@@ -79,7 +79,6 @@ export function writeProbe(octets: Buffer, mark: ProbeMark, { id, key }: LinkKey
 
 /**
  * The MAC first, as for data.
- * @param octets written to for a moment, and left as they were
  * @throws PeerError `DATAGRAM_LENGTH`, `DATAGRAM_KEY`, `DATAGRAM_UNAUTHENTIC`, `DATAGRAM_MALFORMED`
  */
 export function readProbe(octets: Buffer, keys: readonly LinkKey[]): ProbeMark {
