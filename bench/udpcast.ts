@@ -22,7 +22,8 @@ export interface UdpcastResult {
   /** processor time of each end */
   sending: number
   receiving: number
-  wallMs: number
+  /** by the receiving socket, whose buffer was full */
+  kernelDrops: number
 }
 
 const fec = '8x16/64'
@@ -45,17 +46,16 @@ export async function runUdpcast(diode: Diode, folder: string, run: UdpcastRun):
     `udp-receiver --nosync ${common} --interface in --file ${target} --start-timeout 20 --receive-timeout ${receiveTimeoutSeconds} --rcvbuf ${bufferOctets}`,
   )
   await receiver.said('UDP receiver')
-  const began = performance.now()
+  const dropped = diode.udp('it').RcvbufErrors
   const sender = timed(
     diode.within('dmz'),
     `udp-sender --async --fec ${fec} ${common} --interface out --file ${source} --mcast-data-address ${mdmAddress} --max-bitrate ${Math.round(run.bitsPerSecond / 1000)}k --blocksize ${run.blockOctets} --autostart 1`,
   )
   const sending = await sender.seconds
-  const wallMs = performance.now() - began
   const receiving = await receiver.seconds
   const whole = isSame(source, target)
   for (const file of [source, target]) rmSync(file, { force: true })
-  return { whole, sending, receiving, wallMs }
+  return { whole, sending, receiving, kernelDrops: diode.udp('it').RcvbufErrors - dropped }
 }
 
 /** In a shell of its own, which tells at the end how much processor time the program took; ended when it takes too long. */
