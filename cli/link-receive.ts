@@ -201,13 +201,16 @@ function textOf(
     [mbit.toFixed(1), sentMbit?.toFixed(1) ?? '-', sent, received, (loss * 100).toFixed(3), kernelDrops].map(String),
   )
   const head = ['Mbit/s', 'left', 'sent', 'received', 'loss %', 'kernel drops']
-  const rows = [head, ...cells].map((row) => `${row.map((cell) => cell.padStart(12)).join('')}\n`)
+  const rows = [head, ...cells].map((row) => `${row.map((cell) => cell.padStart(14)).join('')}\n`)
   const over = complete ? '' : ', which was not heard to its end'
   const others =
     Object.keys(refused).length === 0 && foreign === 0
       ? ''
       : `refused ${JSON.stringify(refused)}, of other runs ${foreign}\n`
+  const held = steps.every(({ loss }) => loss <= lossLimit) ? ', and no step lost more: it may be higher' : ''
   const knee =
-    kneeMbit === undefined ? 'no knee: the first step lost more than that' : `knee: ${kneeMbit.toFixed(1)} Mbit/s`
+    kneeMbit === undefined
+      ? 'no knee: the first step lost more than that'
+      : `knee: ${kneeMbit.toFixed(1)} Mbit/s${held}`
   return `run ${run}, datagrams of ${datagramOctets} octets${over}\n${rows.join('')}${others}at most ${lossLimit * 100} % lost: ${knee}\n`
 }
