@@ -13,6 +13,7 @@ import { type Bench, fec, full, goodput, lag, losses } from './oneway-measure.ts
 import { plannedLoss } from './oneway-object.ts'
 import { print, type Report } from './oneway-print.ts'
 import { Ends } from './oneway-runs.ts'
+import { hasUdpcast } from './udpcast.ts'
 
 const exitUnavailable = 69
 const parts = ['fec', 'goodput', 'lag', 'losses', 'full'] as const
@@ -44,6 +45,7 @@ async function measure(bench: Bench): Promise<Report> {
     report.fec = fec()
   }
   if (asked.has('goodput')) {
+    if (!hasUdpcast()) say('udpcast is not installed: without it')
     report.goodput = []
     for (const size of sizes) {
       for (const lossPercent of [0, plannedLoss * 100]) {
@@ -74,6 +76,7 @@ async function main(): Promise<number> {
     console.error(`bench:oneway needs Linux, root, ip and nft: ${reason}`)
     return exitUnavailable
   }
+  process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143)) // what was made is taken away
   const folder = mkdtempSync(join(tmpdir(), 'ami-bench-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const diode = new Diode()
