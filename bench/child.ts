@@ -10,11 +10,19 @@ export class BenchChild {
   readonly #process: ChildProcess
   readonly #name: string
 
-  /** @param name of a file in this folder, without its ending */
-  constructor(name: string, execArgv: readonly string[] = []) {
+  /**
+   * @param name of a file in this folder, without its ending
+   * @param launcher a program and its arguments that becomes the child, as `ip netns exec NAME` does
+   */
+  constructor(name: string, execArgv: readonly string[] = [], launcher: readonly string[] = []) {
     this.#name = name
+    const [program, ...rest] = [...launcher, process.execPath]
     const file = fileURLToPath(new URL(`./${name}.ts`, import.meta.url))
-    this.#process = fork(file, [], { execArgv: [...execArgv], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+    this.#process = fork(file, [], {
+      execPath: program!,
+      execArgv: [...rest, ...execArgv],
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    })
   }
 
   get pid(): number {

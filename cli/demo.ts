@@ -6,7 +6,7 @@ import { ConfigError } from '#gateway/errors.ts'
 import { type Command, decimalNumber, parse, UsageError, wholeNumber } from './command.ts'
 import { Child } from './demo/child.ts'
 import { type DemoOptions, type Layout, layOut } from './demo/layout.ts'
-import { type Snapshot, Table } from './demo/table.ts'
+import { linkCounts, type Snapshot, Table } from './demo/table.ts'
 import { type Tally, tally } from './demo/tally.ts'
 import { readPlaces } from './pki/places.ts'
 import { readProtections } from './protections.ts'
@@ -15,7 +15,7 @@ import { untilSignal } from './signals.ts'
 const help = `ami demo: the whole head-end on this machine, on loopback, from nothing
 
 usage: ami demo [--duration S] [--concentrators N] [--meters N] [--interval S] [--load-curves FILE.csv] [--dir DIR]
-                [--protection NAME,…] [--profile-set SET] [--keys FILE] [--json]
+                [--protection NAME,…] [--profile-set SET] [--keys FILE] [--loss PERCENT] [--json]
 
 Makes a throwaway PKI, then runs gateway, revocation feed, MDM receiver, studies and a simulated fleet as processes of their own, and shows
 what goes through. Time runs fast: an interval of the meters (a quarter-hour) takes --interval seconds on the wall. The day
@@ -29,6 +29,7 @@ before goes first, as load profiles, so that there is a closed day to look at wi
   --protection NAME,…     how meters protect their pushes, in turn: the names stand in 'ami simulate --help'
   --profile-set SET       p256 (default), or ml-dsa: certificates, sessions and batches signed with ML-DSA
   --keys FILE             where the CAs' keys lie, on a PKCS#11 token say, as 'ami pki init --keys' takes it; they stay there
+  --loss PERCENT          the one-way link loses this share of its datagrams, up to 50: shown live; nothing may be missing at the end
   --dir DIR               keep everything there (it must be new or empty); default: a folder in the system's temporary
                           place, removed at the end
   --json                  no table: only the JSON line on stdout
@@ -46,6 +47,7 @@ const options = {
   protection: { type: 'string' },
   'profile-set': { type: 'string', default: 'p256' },
   keys: { type: 'string' },
+  loss: { type: 'string' },
   json: { type: 'boolean', default: false },
 } as const
 
@@ -59,6 +61,8 @@ interface Fleet {
   /** what is revoked reaches the gateway from here */
   feed: Child
   simulator: Child
+  /** only with `--loss` */
+  link?: Child
 }
 
 /** A second signal ends the demo at once, by `exit` and not by the system, so that what it made is removed. */
@@ -77,7 +81,7 @@ async function demo(
   const signal = untilSignal().then(endAtTheNext)
   say(json, 'making keys, certificates and a fleet …')
   const layout = await layOut(folder, asked)
-  const parts = await start(layout)
+  const parts = await start(layout, asked.lossPercent)
   const ended = new AbortController()
   const shown = show(parts, layout, { began, json, signal: ended.signal })
   const failed = Promise.race(Object.values(parts).map(async (child) => ({ child, code: await child.ended })))
@@ -108,16 +112,18 @@ async function unexpected(
 ): Promise<{ child: Child; code: number }> {
   const first = await failed
   if (first.child !== parts.simulator || first.code !== 0) return first
-  const others = [parts.gateway, parts.mdm, parts.studies, parts.feed]
+  const others = Object.values(parts).filter((part) => part !== parts.simulator)
   return Promise.race(others.map(async (child) => ({ child, code: await child.ended })))
 }
 
-async function start(layout: Layout): Promise<Fleet> {
+async function start(layout: Layout, lossPercent: number | undefined): Promise<Fleet> {
   const child = (name: string, ...args: string[]): Child => new Child(name, args, join(layout.folder, `${name}.log`))
+  const link = layout.link && child('link', 'simulate', 'link', ...linkLine(layout.link, lossPercent!))
   const mdm = child('mdm', 'mdm', 'receive', '--config', layout.mdmConfig)
   const studies = child('studies', 'studies', '--config', layout.studiesConfig)
   const gateway = child('gateway', 'gateway', '--config', layout.gatewayConfig)
   await Promise.all([
+    link?.until('link.listening'),
     mdm.until('mdm.listening'),
     gateway.until('gateway.listening'),
     studies.until('studies.listening'),
@@ -125,7 +131,11 @@ async function start(layout: Layout): Promise<Fleet> {
   const feed = child('feed', 'pki', 'feed', '--dir', layout.pkiFolder, '--listener', layout.feedSocket)
   await feed.until('feed.connected')
   const simulator = child('simulator', 'simulate', 'run', '--config', layout.simulatorConfig)
-  return { gateway, mdm, studies, feed, simulator }
+  return { gateway, mdm, studies, feed, simulator, ...(link === undefined ? {} : { link }) }
+}
+
+function linkLine({ from, to }: { from: number; to: number }, lossPercent: number): string[] {
+  return [`--listen=127.0.0.1:${from}`, `--to=127.0.0.1:${to}`, `--loss=${lossPercent}`]
 }
 
 interface Showing {
@@ -146,6 +156,7 @@ async function show(parts: Fleet, { folder }: Layout, { began, json, signal }: S
       simulator: parts.simulator.last('simulator.status'),
       gateway: parts.gateway.last('gateway.status'),
       mdm: parts.mdm.last('mdm.status'),
+      link: parts.link?.last('link.status'),
       studies: address,
       folder,
       seconds: (performance.now() - began) / 1000,
@@ -176,6 +187,8 @@ interface Verdict {
   }
   batches: { sealed: number; delivered: number; gaps: number }
   cells: { closed: number; released: number; withheld: number }
+  /** only with `--loss` */
+  link?: { datagrams: number; lost: number }
 }
 
 /** In the order of the path: no more is sent, what was acknowledged is sealed and sent, what was sent arrives; then reckon. */
@@ -186,7 +199,7 @@ async function drain(parts: Fleet, layout: Layout): Promise<Verdict> {
   const gateway = parts.gateway.last('gateway.status')
   const sealed = Number(gateway?.batchesSealed ?? 0)
   await arrival(parts.mdm, sealed)
-  await Promise.all([parts.mdm.stop(), parts.studies.stop()])
+  await Promise.all([parts.mdm.stop(), parts.studies.stop(), parts.link?.stop()])
   const counted = await tally(layout.record, layout.mdmData, layout.rootFile)
   return verdictOf(parts, counted)
 }
@@ -200,7 +213,7 @@ async function arrival(mdm: Child, sealed: number): Promise<void> {
   }
 }
 
-function verdictOf({ simulator, gateway }: Fleet, counted: Tally): Verdict {
+function verdictOf({ simulator, gateway, link }: Fleet, counted: Tally): Verdict {
   const [sent, status] = [simulator.last('simulator.status'), gateway.last('gateway.status')]
   const { acked, delivered, verified, lost } = counted
   // A reading that nobody has on record may have been under way; when everything sent is acknowledged it is one too many.
@@ -223,6 +236,7 @@ function verdictOf({ simulator, gateway }: Fleet, counted: Tally): Verdict {
       gaps: counted.gaps + Math.max(0, sealedBatches - counted.batches),
     },
     cells: (status?.cells ?? { closed: 0, released: 0, withheld: 0 }) as Verdict['cells'],
+    ...(link === undefined ? {} : { link: linkCounts(link.last('link.status')) }),
   }
 }
 
@@ -233,9 +247,14 @@ function isGood({ readings, batches }: Verdict): boolean {
   )
 }
 
-function sentence({ readings, batches }: Verdict): string {
-  const { acked, delivered, verified, lost, duplicated } = readings
-  return `${acked} readings acknowledged, ${delivered} delivered, ${verified} verified: ${lost} lost, ${duplicated} doubled, ${batches.gaps} gaps`
+function sentence(verdict: Verdict): string {
+  const { readings, batches, link } = verdict
+  const { sent, acked, delivered, verified, lost, duplicated } = readings
+  const crossed = link === undefined ? '' : `the link lost ${link.lost} of ${link.datagrams} datagrams; `
+  if (link !== undefined && isGood(verdict) && sent === verified) {
+    return `${crossed}nothing lost: ${sent} readings sent, ${verified} verified, ${duplicated} doubled, ${batches.gaps} gaps`
+  }
+  return `${crossed}${acked} readings acknowledged, ${delivered} delivered, ${verified} verified: ${lost} lost, ${duplicated} doubled, ${batches.gaps} gaps`
 }
 
 function say(json: boolean, text: string): void {
@@ -274,6 +293,7 @@ async function run(args: readonly string[]): Promise<number> {
     protection: readProtections(values.protection),
     profileSet: readProfileSet(values['profile-set']),
     ...(values.keys === undefined ? {} : { keys: await readPlaces(values.keys) }),
+    lossPercent: values.loss === undefined ? undefined : decimalNumber('loss', values.loss, [0, 50]),
   }
   const durationSeconds =
     values.duration === undefined ? undefined : decimalNumber('duration', values.duration, [1, 31_536_000])

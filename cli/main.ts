@@ -11,6 +11,7 @@ const commands: Record<string, () => Promise<{ command: Command }>> = {
   simulate: () => import('./simulate.ts'),
   pki: () => import('./pki.ts'),
   dmz: () => import('./dmz.ts'),
+  link: () => import('./link.ts'),
   decode: () => import('./decode.ts'),
   verify: () => import('./verify.ts'),
 }

@@ -11,6 +11,7 @@ import { readProtections } from './protections.ts'
 import { untilSignal } from './signals.ts'
 import { simulateEnrolment } from './simulate-enrol.ts'
 import { openFleetMeter } from './simulate-fleet.ts'
+import { linkHelp, simulateLink } from './simulate-link.ts'
 import { simulateMeter } from './simulate-meter.ts'
 
 const help = `ami simulate: a fleet of concentrators and meters that does not exist
@@ -23,6 +24,8 @@ usage: ami simulate prepare --pki DIR --passphrase-file FILE --out DIR [--seed N
                           [--suite 0|1|2] [--protection none|authenticated|encrypted|both] [--general] [--clear]
                           [--password-file FILE] [--secret-file FILE] [--ek-file FILE] [--ak-file FILE]
                           [--client-key-file FILE] [--keys-out FILE]
+       ami simulate link --listen ADDRESS:PORT --to ADDRESS:PORT [--loss P] [--burst N] [--burst-every M] [--duplicate P]
+                         [--reorder P] [--delay MS] [--outage S] [--outage-after S] [--seed N]
 
 prepare  enrols the concentrators at the PKI and writes fleet.json, their credentials, and registry.ndjson
          for 'ami gateway import'. --protection: how meters protect their pushes, in turn, of
@@ -46,7 +49,7 @@ meter    one meter that a DLMS client can associate with over TCP (wrapper, logi
          no file follows from the seed, and --keys-out writes it to a new file that only its owner reads. Three wrong authentications
          hold the next off for ten seconds, and longer with each. Port 0 takes any; which one, and the meter's system title,
          stands on standard output.
-`
+${linkHelp}`
 
 const options = {
   config: { type: 'string' },
@@ -144,13 +147,14 @@ function meter(values: Values): Promise<number> {
 }
 
 async function run(args: readonly string[]): Promise<number> {
+  if (args[0] === 'link') return simulateLink(args.slice(1))
   const { values, positionals } = parse(args, options)
   if (positionals.length === 1 && positionals[0] === 'prepare') return prepare(values)
   if (positionals.length === 1 && positionals[0] === 'enrol') return enrol(values)
   if (positionals.length === 1 && positionals[0] === 'run' && values.config !== undefined)
     return simulate(values.config)
   if (positionals.length === 1 && positionals[0] === 'meter') return meter(values)
-  throw new UsageError("simulate: 'prepare', 'enrol' or 'meter' with their options, or 'run --config FILE'")
+  throw new UsageError("simulate: 'prepare', 'enrol', 'meter' or 'link' with their options, or 'run --config FILE'")
 }
 
 export const command: Command = { summary: 'a simulated fleet: prepare its credentials, run its load', help, run }

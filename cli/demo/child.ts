@@ -6,6 +6,12 @@ import { mainFile } from './layout.ts'
 /** A line of a part's log. */
 export type Line = { event: string } & Record<string, unknown>
 
+export interface ChildOptions {
+  flags?: readonly string[]
+  env?: Readonly<Record<string, string>>
+  launcher?: readonly string[]
+}
+
 /** One part as a process of its own, as an operator would run it; its log is kept and its last lines are at hand. */
 export class Child {
   readonly name: string
@@ -15,18 +21,22 @@ export class Child {
   readonly #waiters: { event: string; resolve: (line: Line) => void }[] = []
   #stderr = ''
 
-  /** @param logFile appended to @param node flags of Node's, and more environment */
+  /**
+   * @param logFile appended to
+   * @param how flags of Node's, more environment, and a program with its arguments that becomes the part, as `ip netns exec NAME` does
+   */
   constructor(
     name: string,
     args: readonly string[],
     logFile: string,
-    node: { flags?: readonly string[]; env?: Readonly<Record<string, string>> } = {},
+    { flags = [], env = {}, launcher = [] }: ChildOptions = {},
   ) {
     this.name = name
+    const [program, ...rest] = [...launcher, process.execPath, ...flags, mainFile, ...args] as [string, ...string[]]
     // A process group of its own: Ctrl-C is the demo's to hear, and the channel tells the child when the demo is gone.
-    this.#process = spawn(process.execPath, [...(node.flags ?? []), mainFile, ...args], {
+    this.#process = spawn(program, rest, {
       detached: true,
-      env: { ...process.env, ...node.env },
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
     const log = createWriteStream(logFile, { flags: 'a' })

@@ -26,6 +26,8 @@ export interface DemoOptions {
   profileSet?: 'p256' | 'ml-dsa'
   /** where the CAs' keys lie; without: in encrypted files */
   keys?: InitOptions['keys']
+  /** the one-way link has faults of its own: this share of its datagrams is lost */
+  lossPercent?: number | undefined
 }
 
 export interface Layout {
@@ -41,6 +43,8 @@ export interface Layout {
   pkiFolder: string
   /** where the gateway hears of revocations */
   feedSocket: string
+  /** loopback ports of a simulated link between gateway and MDM; without one the gateway sends to the MDM */
+  link: { from: number; to: number } | undefined
 }
 
 export const mainFile: string = fileURLToPath(new URL('../main.ts', import.meta.url))
@@ -74,6 +78,7 @@ export async function layOut(folder: string, options: DemoOptions): Promise<Layo
     rootFile: join(pkiFolder, 'root.pem'),
     pkiFolder,
     feedSocket: join(folder, 'feed.sock'),
+    link: options.lossPercent === undefined ? undefined : { from: (await tryPort(0, 'udp'))!, to: ports.oneway },
   }
   const tickMs = Math.round(options.intervalSeconds * 1000)
   writeConfigs(layout, { ports, span, tickMs, curvesFile, profileSet, ...issued })
@@ -238,7 +243,7 @@ function writeConfigs(
   const write = (file: string, config: unknown): void => writeFileSync(file, `${JSON.stringify(config, null, 2)}\n`)
   write(layout.gatewayConfig, {
     zonesFile,
-    loopback: { uplink: ports.uplink, oneway: ports.oneway },
+    loopback: { uplink: ports.uplink, oneway: layout.link?.from ?? ports.oneway },
     data: 'gateway',
     tls: {
       keyFile: 'tls.key.pem',

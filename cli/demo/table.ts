@@ -5,6 +5,8 @@ export interface Snapshot {
   simulator: Line | undefined
   gateway: Line | undefined
   mdm: Line | undefined
+  /** only where the link has faults of its own */
+  link: Line | undefined
   studies: string
   folder: string
   seconds: number
@@ -21,7 +23,7 @@ export class Table {
 
   /** One line of text a row. */
   rows(snapshot: Snapshot): string[] {
-    const { simulator, gateway, mdm, studies, folder, seconds } = snapshot
+    const { simulator, gateway, mdm, link, studies, folder, seconds } = snapshot
     const counts = {
       acknowledged: number(simulator, 'acked'),
       opened: number(gateway, 'opened'),
@@ -43,6 +45,7 @@ export class Table {
       ),
       '',
       `batches   sealed ${number(gateway, 'batchesSealed')}, delivered ${number(mdm, 'batches')}   gaps ${gaps}   lag ${lagMs === undefined ? '-' : `${lagMs} ms`}`,
+      ...(link === undefined ? [] : [`link      ${lossOf(link)}`]),
       `cells     closed ${cells.closed ?? 0}, released ${cells.released ?? 0}, withheld ${cells.withheld ?? 0}`,
       '',
       `studies   ${studies}/                the page: a load curve per substation`,
@@ -54,11 +57,11 @@ export class Table {
 
   /** The same in one line, for a log. */
   line(snapshot: Snapshot): string {
-    const { simulator, gateway, mdm, seconds } = snapshot
+    const { simulator, gateway, mdm, link, seconds } = snapshot
     return (
       `${clock(seconds)} sessions ${number(gateway, 'sessions')} acknowledged ${number(simulator, 'acked')} opened ${number(gateway, 'opened')} ` +
       `sealed ${number(gateway, 'sealed')} verified ${number(mdm, 'readings')} quarantined ${number(gateway, 'quarantined')} ` +
-      `gaps ${gapsOf(mdm)} lag ${mdm?.lagMs ?? '-'} ms`
+      `gaps ${gapsOf(mdm)} lag ${mdm?.lagMs ?? '-'} ms${link === undefined ? '' : ` link ${lossOf(link)}`}`
     )
   }
 
@@ -75,6 +78,18 @@ export class Table {
       ]),
     )
   }
+}
+
+/** Of a link with faults: datagrams that came to it, and how many of them it lost. */
+export function linkCounts(link: Line | undefined): { datagrams: number; lost: number } {
+  const lost = number(link, 'lost') + number(link, 'lostInBursts') + number(link, 'lostInOutage')
+  return { datagrams: number(link, 'taken'), lost }
+}
+
+function lossOf(link: Line): string {
+  const { datagrams, lost } = linkCounts(link)
+  const percent = datagrams === 0 ? 0 : (100 * lost) / datagrams
+  return `lost ${grouped(lost)} of ${grouped(datagrams)} datagrams (${percent.toFixed(1)} %)`
 }
 
 function gapsOf(mdm: Line | undefined): string {

@@ -110,7 +110,7 @@ export class DatagramReader {
   }
 
   /**
-   * @param octets written to for a moment, and left as they were; the payload is part of them
+   * @param octets the payload is part of them
    * @throws PeerError `DATAGRAM_LENGTH`, `DATAGRAM_KEY`, `DATAGRAM_UNAUTHENTIC`, `DATAGRAM_MALFORMED`, `DATAGRAM_LIMIT`
    */
   read(octets: Buffer): Datagram {

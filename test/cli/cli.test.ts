@@ -21,7 +21,7 @@ function ami(...args: string[]): Outcome {
   return { code: run.status, stdout: run.stdout, stderr: run.stderr }
 }
 
-const commands = ['demo', 'gateway', 'mdm', 'studies', 'simulate', 'pki', 'dmz', 'decode', 'verify']
+const commands = ['demo', 'gateway', 'mdm', 'studies', 'simulate', 'pki', 'dmz', 'link', 'decode', 'verify']
 const usage = "ami: 'ami --help' lists the commands, 'ami COMMAND --help' its options\n"
 
 describe('ami', () => {

@@ -1,6 +1,9 @@
+import { execFile } from 'node:child_process'
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { describe, expect, test, vi } from 'vitest'
+import { mainFile } from '#cli/demo/layout.ts'
 import { type Tally, tally } from '#cli/demo/tally.ts'
 import { corpusFile, corpusNote } from '#test/support/corpus.ts'
 import { Demo, isGone } from '#test/support/run-demo.ts'
@@ -90,6 +93,30 @@ describe('ami demo', () => {
     expect({ code, stdout }).toEqual({ code: 78, stdout: '' })
     expect(stderr).toContain('is not empty')
   })
+})
+
+describe('ami demo --loss', () => {
+  test('loses a tenth of the datagrams and no reading: what was sent is verified', async () => {
+    const demo = new Demo(fresh(), '--duration', '6', '--interval', '0.2', '--loss', '10')
+    const { ok, readings, batches, link } = await demo.verdict()
+    expect(ok).toBe(true)
+    expect(readings).toMatchObject({ verified: readings.sent, lost: 0, duplicated: 0 })
+    expect(batches).toMatchObject({ gaps: 0, delivered: batches.sealed })
+    const sent = demo.lastLogged('gateway', 'gateway.status')
+    expect(link!.datagrams).toBe(sent.datagrams) // all of them went through it
+    expect(link!.datagrams).toBeGreaterThan(200)
+    expect(link!.lost / link!.datagrams).toBeGreaterThan(0.05)
+    expect(link!.lost / link!.datagrams).toBeLessThan(0.15)
+  }, 40_000)
+
+  test('without --json shows the loss live and ends by saying that nothing was lost', async () => {
+    const line = [mainFile, 'demo', '--duration', '4', '--interval', '0.2', '--meters', '40', '--loss', '20']
+    const { stderr } = await promisify(execFile)(process.execPath, line)
+    expect(stderr).toMatch(/ link lost [1-9][\d,]* of [\d,]+ datagrams \(\d+\.\d %\)\n/)
+    expect(stderr).toMatch(
+      /link lost \d+ of \d+ datagrams; nothing lost: (\d+) readings sent, \1 verified, 0 doubled, 0 gaps\n/,
+    )
+  }, 40_000)
 })
 
 interface Delivered {

@@ -10,6 +10,7 @@ export interface DemoVerdict {
   readings: Record<string, number>
   batches: Record<string, number>
   cells: Record<string, number>
+  link?: { datagrams: number; lost: number }
   seconds: number
   ok: boolean
 }
@@ -62,6 +63,12 @@ export class Demo {
       },
       { timeout: 20_000, interval: 50 },
     )
+  }
+
+  /** The last line of an event in a part's log, when it has ended. */
+  lastLogged(part: string, event: string): Record<string, unknown> {
+    const lines = readFileSync(join(this.folder, `${part}.log`), 'utf8').split('\n')
+    return JSON.parse(lines.findLast((one) => one.includes(`"event":"${event}"`))!) as Record<string, unknown>
   }
 
   /** Process ids of its parts; whatever the test finds, none of them outlives it. */
