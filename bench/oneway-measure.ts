@@ -39,7 +39,8 @@ export interface Goodput {
   mbit: number
   /** Mbit of payload a second of processor time; of several rounds the median */
   sendingPerCore: number
-  receivingPerCore: number
+  /** undefined where no file of `udpcast` came whole */
+  receivingPerCore: number | undefined
   /** share of what was to come that did not: datagrams of `plain`, objects of `ours`, files of `udpcast` */
   lost: string
   kernelDrops: number
@@ -101,12 +102,15 @@ function ofOurs(runs: readonly Run[], count: number): Figures {
   }
 }
 
+/** A receiver that gives up saves time: only those count whose file came. */
 function ofUdpcast(runs: readonly UdpcastResult[], count: number): Figures {
+  const whole = runs.filter((run) => run.whole)
   return {
     who: 'udpcast',
     sendingPerCore: middle(runs.map(({ sending }) => perCore(count * bundleOctets, sending))),
-    receivingPerCore: middle(runs.map(({ receiving }) => perCore(count * bundleOctets, receiving))),
-    lost: `${runs.filter(({ whole }) => !whole).length} of ${runs.length} files of ${count} MB`,
+    receivingPerCore:
+      whole.length === 0 ? undefined : middle(whole.map(({ receiving }) => perCore(count * bundleOctets, receiving))),
+    lost: `${runs.length - whole.length} of ${runs.length} files of ${count} MB`,
     kernelDrops: sum(runs.map((run) => run.kernelDrops)),
   }
 }

@@ -20,7 +20,9 @@ export function print(report: Report): void {
     console.log('Mbit of payload a second of processor time, of each end')
     const rows = report.goodput.map((one) => [
       one.who,
-      ...[one.symbolOctets, one.lossPercent, one.mbit, one.sendingPerCore, one.receivingPerCore].map(grouped),
+      ...[one.symbolOctets, one.lossPercent, one.mbit, one.sendingPerCore, one.receivingPerCore].map((figure) =>
+        figure === undefined ? '-' : grouped(figure),
+      ),
       ratio(report.goodput!, one, 'sendingPerCore'),
       ratio(report.goodput!, one, 'receivingPerCore'),
       one.lost,
@@ -80,5 +82,6 @@ function ratio(all: readonly Goodput[], one: Goodput, of: 'sendingPerCore' | 're
     ({ who, symbolOctets, lossPercent }) =>
       who === 'plain' && symbolOctets === one.symbolOctets && lossPercent === one.lossPercent,
   )!
-  return (one[of] / plain[of]).toFixed(2)
+  const [mine, bound] = [one[of], plain[of]]
+  return mine === undefined || bound === undefined ? '-' : (mine / bound).toFixed(2)
 }
