@@ -5,7 +5,10 @@ import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { encodeSealedBatch } from '#gateway/codec/batch.ts'
 import { ConfigError } from '#gateway/errors.ts'
+import { DatagramWriter, heartbeatShape } from '#gateway/oneway/datagram.ts'
+import { heartbeatOctets } from '#gateway/oneway/heartbeat.ts'
 import { encodeReplayCode } from '#gateway/oneway/replay-code.ts'
+import { toiOfManifest } from '#gateway/oneway/toi.ts'
 import { LinkStore } from '#mdm/link-store.ts'
 import { openReceiver, type Receiver } from '#mdm/receive.ts'
 import { certificatesFromPem } from '#pki/verify.ts'
@@ -162,6 +165,37 @@ describe('the receiver', () => {
       line(3, 4, { value: 2 ** 53 - 1, scaler: -3, unit: 255, quality: 8, revision: 255 }),
       line(1, 0, { value: 100, scaler: 0, unit: 'Wh', quality: 0, revision: 0 }),
     ])
+  })
+
+  test('takes heartbeats and manifests as such: nothing of them is stored, and what is forged lies in quarantine', async () => {
+    const { data, receiver, send } = await lab()
+    await send(datagramsOf(await fresh().next([seriesOf(1)])))
+    const payload = Buffer.alloc(heartbeatOctets)
+    const writer = new DatagramWriter({ key: linkKey, epoch, slots: 1, symbolOctets: heartbeatOctets })
+    const forged = passOf(Buffer.from('no manifest'), { epoch, sequence: toiOfManifest(1), symbolOctets: 300 })
+    await send([writer.write({ sequence: 0, shape: heartbeatShape, symbol: 0, payload }), ...forged])
+    expect(receiver.status()).toMatchObject({
+      batches: 1,
+      refused: { HEARTBEAT_MALFORMED: 1, MANIFEST_MALFORMED: 1 },
+      streams: [{ highest: 1 }],
+    })
+    expect(quarantined(data)).toEqual([`7-${toiOfManifest(1)}-MANIFEST_MALFORMED.batch`])
+  })
+
+  test('drops what comes of an epoch that nobody accepted, and takes it when somebody has', async () => {
+    const one = await lab()
+    await one.send(datagramsOf(await fresh().next([seriesOf(1)])))
+    const other = datagramsOf(await fresh(9).next([seriesOf(2)]), 9)
+    await one.send(other)
+    expect(one.receiver.status()).toMatchObject({ batches: 1, refused: { EPOCH_UNACCEPTED: other.length } })
+    expect(() => statSync(stream(one.data, 9))).toThrow('ENOENT')
+    expect(quarantined(one.data)).toEqual([])
+    const link = new LinkStore(one.data)
+    link.accept(9, Date.now())
+    link.close()
+    await poll(() => one.receiver.status().link.epochs.every(({ accepted }) => accepted))
+    await one.send(other)
+    expect(one.receiver.status()).toMatchObject({ batches: 2 })
   })
 
   test('names what is missing, and takes it when a later pass brings it', async () => {
