@@ -220,7 +220,7 @@ export class LinkMonitor {
     }
   }
 
-  /** The number is durable before the heartbeat counts. */
+  /** What it changes is in memory alone, and its number durable before anything else is done. */
   #beat(epoch: number, { watch }: Stream, { payload, atMs }: { payload: Uint8Array; atMs: number }): void {
     const heartbeat = decodeHeartbeat(Buffer.from(payload.buffer, payload.byteOffset, payload.length))
     watch.beat(heartbeat, { atMs, nowMs: this.#now() })
