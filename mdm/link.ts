@@ -76,7 +76,9 @@ export class LinkMonitor {
   readonly #now: () => number
   readonly #streams = new Map<number, Stream>()
   readonly #timer: NodeJS.Timeout
-  #epochs: KnownEpoch[]
+  #epochs: KnownEpoch[] = []
+  /** in the order in which they were */
+  #accepted: ReadonlySet<number> = new Set()
   #failure: string | undefined
 
   constructor(options: LinkOptions) {
@@ -84,8 +86,8 @@ export class LinkMonitor {
     this.#now = options.now ?? Date.now
     const { link, store } = options
     for (const epoch of store.epochs()) link.accept(epoch, this.#now()) // of a receiver that knew nothing of this yet
-    this.#epochs = link.epochs()
-    for (const { epoch, accepted } of this.#epochs) if (accepted) this.#stream(epoch)
+    this.#know()
+    for (const epoch of this.#accepted) this.#stream(epoch)
     this.#timer = setInterval(() => this.tick(), tickMs)
     this.#timer.unref()
   }
@@ -95,7 +97,7 @@ export class LinkMonitor {
    * @throws PeerError `EPOCH_UNACCEPTED`: it is announced, and dropped until an operator accepts it
    */
   admit(epoch: number): void {
-    if (this.#accepted().length === 0 || this.#isAccepted(epoch)) return
+    if (this.#accepted.size === 0 || this.#accepted.has(epoch)) return
     if (this.#epochs.every((one) => one.epoch !== epoch)) this.#announce(epoch)
     throw new PeerError('EPOCH_UNACCEPTED', `stream ${epoch}`)
   }
@@ -108,7 +110,7 @@ export class LinkMonitor {
    */
   datagram({ epoch, sequence, symbol, payload }: Datagram, atMs: number): boolean {
     const kind = kindOfToi(sequence)
-    const stream = this.#isAccepted(epoch) ? this.#stream(epoch) : undefined
+    const stream = this.#accepted.has(epoch) ? this.#stream(epoch) : undefined
     try {
       if (kind === 'heartbeat' && stream !== undefined) this.#beat(epoch, stream, { payload, atMs })
       if (kind === 'manifest' && stream !== undefined) return isKnown(stream, manifestOfToi(sequence), symbol)
@@ -139,9 +141,9 @@ export class LinkMonitor {
   /** Something signed of this stream has come: the first one of all is taken without a word. @throws PeerError `EPOCH_UNACCEPTED` */
   verified(epoch: number): void {
     this.admit(epoch)
-    if (this.#isAccepted(epoch)) return
+    if (this.#accepted.has(epoch)) return
     this.#options.link.accept(epoch, this.#now())
-    this.#epochs = this.#options.link.epochs()
+    this.#know()
     this.#options.log.info({ event: 'epoch.accepted', epoch })
   }
 
@@ -153,7 +155,7 @@ export class LinkMonitor {
   /** Each second: silence, what is missing, and whether an operator has accepted an epoch meanwhile. */
   tick(): void {
     this.#durably(() => this.#reload())
-    const current = this.#accepted().at(-1)?.epoch
+    const current = [...this.#accepted].at(-1)
     for (const [epoch, stream] of this.#streams) {
       this.#tellGaps(epoch, stream)
       if (epoch === current) this.#tellSilence(epoch, stream)
@@ -181,12 +183,9 @@ export class LinkMonitor {
     this.#options.link.close()
   }
 
-  #accepted(): KnownEpoch[] {
-    return this.#epochs.filter(({ accepted }) => accepted)
-  }
-
-  #isAccepted(epoch: number): boolean {
-    return this.#epochs.some((one) => one.epoch === epoch && one.accepted)
+  #know(): void {
+    this.#epochs = this.#options.link.epochs()
+    this.#accepted = new Set(this.#epochs.filter(({ accepted }) => accepted).map(({ epoch }) => epoch))
   }
 
   #stream(epoch: number): Stream {
@@ -202,7 +201,7 @@ export class LinkMonitor {
   #announce(epoch: number): void {
     this.#durably(() => {
       if (!this.#options.link.announce(epoch, this.#now())) return
-      this.#epochs = this.#options.link.epochs()
+      this.#know()
       this.#options.log.error({
         event: 'epoch.announced',
         epoch,
@@ -212,16 +211,16 @@ export class LinkMonitor {
   }
 
   #reload(): void {
-    const before = this.#accepted().map(({ epoch }) => epoch)
-    this.#epochs = this.#options.link.epochs()
-    for (const { epoch } of this.#accepted()) {
-      if (before.includes(epoch)) continue
+    const before = this.#accepted
+    this.#know()
+    for (const epoch of this.#accepted) {
+      if (before.has(epoch)) continue
       this.#stream(epoch)
       this.#options.log.info({ event: 'epoch.accepted', epoch })
     }
   }
 
-  /** The number is durable before the heartbeat counts. */
+  /** What it changes is in memory alone, and its number durable before anything else is done. */
   #beat(epoch: number, { watch }: Stream, { payload, atMs }: { payload: Uint8Array; atMs: number }): void {
     const heartbeat = decodeHeartbeat(Buffer.from(payload.buffer, payload.byteOffset, payload.length))
     watch.beat(heartbeat, { atMs, nowMs: this.#now() })

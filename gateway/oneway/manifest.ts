@@ -8,7 +8,7 @@ const levelFactor = 4
 
 /**
  * The batches that a manifest tells of: the last 16, then the last four multiples of 4 before them, of 16, of 64 and so on, and
- * the first that is still here. Their number grows with the logarithm of the history: 56 at a million batches, 121 at most.
+ * the first that is still here. Their number grows with the logarithm of the history: 40 at a million batches, 87 at most.
  * A multiple stays in every manifest until as many have come as make it the fifth: what was told of once is told of again.
  * @returns in order
  */

@@ -56,6 +56,7 @@ describe('a manifest', () => {
   test('does not grow with the history: under 4 KB at a million batches, under 9 KB at as many as there can be', () => {
     const octets = (highest: number): number => encodeManifest(manifestOf(highest)).length
     expect(octets(1_000_000)).toBeLessThan(4_000)
+    expect([1e6, 2 ** 51].map((history) => checkpointSequences(1, history).length)).toEqual([40, 87])
     expect(octets(2 ** 50)).toBeLessThan(9_000)
     for (const history of [1, 1e3, 1e6, 1e9, 2 ** 50 - 1, 2 ** 50]) {
       expect(checkpointSequences(1, history).length).toBeLessThanOrEqual(checkpointsMax)

@@ -330,6 +330,22 @@ describe('the carousel', () => {
     forwards.close()
   })
 
+  test('takes nothing up while anything else is under way', () => {
+    const line = new Line()
+    const first = forwarder(line)
+    first.add(seal(1))
+    vi.advanceTimersByTime(40_000)
+    first.close()
+    const after = new Line()
+    const forwards = forwarder(after, { carouselRestMs: 1_000, bitsPerSecond: 800_000 })
+    forwards.add(seal(2, 400_000))
+    vi.advanceTimersByTime(500)
+    expect(ledger.outbox.erase(Date.now(), 3)).toBe(1)
+    vi.advanceTimersByTime(100_000)
+    expect(new Set(sequences(after))).toEqual(new Set([2]))
+    forwards.close()
+  })
+
   test('passes over what is erased meanwhile', () => {
     const line = new Line()
     const forwards = forwarder(line, { carouselRestMs: 5_000 })

@@ -143,6 +143,12 @@ describe('loss', () => {
     expect(watch.view(6_000)).toMatchObject({ lossShare: 0, lostDatagrams: 0 })
   })
 
+  test('nor for one whose first heartbeat that comes tells of more than the former run had sent', () => {
+    const watch = run([{ sent: 1_000, lost: 0 }])
+    beat(watch, { number: 100, run: 98, datagrams: 9_000 }, 5_000)
+    expect(watch.view(5_000)).toMatchObject({ lossShare: undefined, lostDatagrams: 0 })
+  })
+
   test('datagrams that the line doubles are no negative loss', () => {
     const watch = run([{ sent: 10, lost: 0 }])
     for (let n = 0; n < 50; n++) watch.taken()
