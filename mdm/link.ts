@@ -142,9 +142,11 @@ export class LinkMonitor {
   verified(epoch: number): void {
     this.admit(epoch)
     if (this.#accepted.has(epoch)) return
-    this.#options.link.accept(epoch, this.#now())
-    this.#know()
-    this.#options.log.info({ event: 'epoch.accepted', epoch })
+    this.#durably(() => {
+      this.#options.link.accept(epoch, this.#now())
+      this.#know()
+      this.#options.log.info({ event: 'epoch.accepted', epoch })
+    })
   }
 
   /** A batch was stored. */

@@ -238,8 +238,8 @@ export class Receiver {
       const batch = await this.#verify(octets)
       if (held) return this.#sameAs(whole, batch)
       this.#checks.place(whole, batch, store)
-      link?.verified(epoch)
       return await this.#patience.with<Outcome>(() => {
+        link?.verified(epoch)
         store.put(keptBatch(batch, octets))
         link?.stored(batch.header)
         this.#stored(whole, batch)
