@@ -24,7 +24,7 @@ export type { ProfileSetName } from './key-algorithm.ts'
 export { type Staple, stapleOf } from './ocsp/staple.ts'
 export type { ProfileName } from './profiles.ts'
 export { FeedReader, feedAgeMsMax, feedBeatMs } from './revocation/feed.ts'
-export { RevokedSet } from './revocation/revoked-set.ts'
+export { RevokedSet, serialOctets } from './revocation/revoked-set.ts'
 
 /** DER of each certificate in a PEM file, in order. @throws PkiError `PEM_MALFORMED` */
 export function certificatesFromPem(pem: string): Uint8Array[] {

@@ -1,6 +1,5 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
-import { ConfigError } from '../errors.ts'
+import { createServer, type Socket } from 'node:net'
+import { listenUnix } from './unix-socket.ts'
 
 /**
  * Where an operator on this machine asks the running gateway: a Unix domain socket in its data folder, which only the
@@ -37,9 +36,6 @@ export const controlLimits: ControlLimits = {
   deadlineMs: 310_000,
 }
 
-/** Octets of the path, the most that Linux takes. @see unix(7) */
-const pathOctetsMax = 107
-
 export interface Control {
   /** Nobody new; those that wait get no answer any more. The socket's file is gone then. */
   close(): Promise<void>
@@ -51,10 +47,6 @@ export interface Control {
  */
 export async function openControl({ path, answer, busy, limits }: ControlOptions): Promise<Control> {
   const bounds = { ...controlLimits, ...limits }
-  if (Buffer.byteLength(path) > pathOctetsMax) {
-    throw new ConfigError([`data: ${path}: a socket's path has ${pathOctetsMax} octets at most`])
-  }
-  removeStale(path)
   const open = new Set<Socket>()
   const server = createServer((socket) => {
     socket.on('error', () => socket.destroy()) // whoever hung up has no one to tell
@@ -63,8 +55,7 @@ export async function openControl({ path, answer, busy, limits }: ControlOptions
     socket.on('close', () => open.delete(socket))
     serve(socket, answer, bounds)
   })
-  await listen(server, path)
-  chmodSync(path, 0o600)
+  await listenUnix(server, path, 'data')
   return {
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
@@ -72,23 +63,6 @@ export async function openControl({ path, answer, busy, limits }: ControlOptions
       await closed
     },
   }
-}
-
-function removeStale(path: string): void {
-  const found = lstatSync(path, { throwIfNoEntry: false })
-  if (found === undefined) return
-  if (!found.isSocket()) throw new ConfigError([`data: ${path} is there and no socket`])
-  unlinkSync(path)
-}
-
-async function listen(server: Server, path: string): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  server.once('error', reject)
-  server.listen(path, resolve)
-  await promise.catch(({ code }: NodeJS.ErrnoException) => {
-    throw new ConfigError([`data: cannot listen on ${path} (${code})`])
-  })
-  server.off('error', reject)
 }
 
 function serve(socket: Socket, answer: ControlOptions['answer'], bounds: ControlLimits): void {

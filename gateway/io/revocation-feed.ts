@@ -1,18 +1,23 @@
 import type { X509Certificate } from 'node:crypto'
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Logger } from 'pino'
-import { certificatesFromPem, FeedReader, feedAgeMsMax, PkiError, parseCertificate, RevokedSet } from '#pki/verify.ts'
-import { ConfigError, PeerError } from '../errors.ts'
+import {
+  certificatesFromPem,
+  FeedReader,
+  feedAgeMsMax,
+  PkiError,
+  parseCertificate,
+  RevokedSet,
+  serialOctets,
+} from '#pki/verify.ts'
+import { PeerError } from '../errors.ts'
 import type { Revocation } from './revocation.ts'
+import { listenUnix } from './unix-socket.ts'
 
 /** Publishers connected at a time: one, and the one that follows it. */
 const publishersMax = 2
 /** How often it is looked whether the feed still beats. */
 const lookEveryMs = 500
-/** Octets of the path, the most that Linux takes. @see unix(7) */
-const pathOctetsMax = 107
-const serialOctets = 16
 
 export interface FeedOptions {
   /** a Unix socket that only its owner may open: whoever opens it says who is revoked */
@@ -65,25 +70,10 @@ class RevocationFeed implements Revocation {
   }
 
   async listen(path: string): Promise<void> {
-    if (Buffer.byteLength(path) > pathOctetsMax) {
+    await listenUnix(this.#server, path, 'tls.feedSocket').catch((fault) => {
       this.close()
-      throw new ConfigError([`tls.feedSocket: ${path}: a socket's path has ${pathOctetsMax} octets at most`])
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#server.once('error', reject)
-    try {
-      removeStale(path)
-      const mask = process.umask(0o177) // its owner alone, from the first moment on
-      this.#server.listen(path, resolve)
-      process.umask(mask)
-      await promise
-    } catch (cause) {
-      this.close()
-      if (cause instanceof ConfigError) throw cause
-      throw new ConfigError([`tls.feedSocket: cannot listen on ${path} (${(cause as NodeJS.ErrnoException).code})`])
-    }
-    chmodSync(path, 0o600)
-    this.#server.off('error', reject)
+      throw fault
+    })
   }
 
   /** A certificate is not read here, but for its serial: that costs two microseconds. */
@@ -153,12 +143,4 @@ class RevocationFeed implements Revocation {
     }
     if (added.length > 0) this.#onRevoked(added)
   }
-}
-
-/** What a gateway that was killed left; nothing else that bears the name. */
-function removeStale(path: string): void {
-  const found = lstatSync(path, { throwIfNoEntry: false })
-  if (found === undefined) return
-  if (!found.isSocket()) throw new ConfigError([`tls.feedSocket: ${path} is there and no socket`])
-  unlinkSync(path)
 }
