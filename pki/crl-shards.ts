@@ -1,10 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Certificate, extensionOid, parseExtensions } from './certificate.ts'
 import { type Crl, crlNumber, parseCrl } from './crl.ts'
 import { encodeCrl } from './crl-writer.ts'
-import { context, DerReader, only, tag } from './der.ts'
 import { PkiError } from './errors.ts'
 import type { Authority } from './issue.ts'
 import type { Revocation } from './revoke.ts'
@@ -28,25 +26,6 @@ export function shardAt(ordinal: number): number {
 /** @param base an `http:` URL without a slash at its end, one for each authority */
 export function shardUri(base: string, shard: number): string {
   return `${base}/${shard}.crl`
-}
-
-/** The shard that a certificate names; `undefined`: none under this base. */
-export function shardOf({ distributionPoints = [] }: Certificate, base: string): number | undefined {
-  const names = distributionPoints.filter((uri) => uri.startsWith(`${base}/`)).map((uri) => uri.slice(base.length + 1))
-  const [number] = names.flatMap((name) => /^(0|[1-9]\d{0,8})\.crl$/.exec(name)?.[1] ?? [])
-  return number === undefined ? undefined : Number(number)
-}
-
-/** A revocation and the certificate's shard. */
-export interface ShardedRevocation extends Revocation {
-  shard: number
-}
-
-/** The revocations of each shard from 0 to `count - 1`, the empty ones too: a certificate must find its CRL. */
-export function byShard(revocations: Iterable<ShardedRevocation>, count: number): Revocation[][] {
-  const shards: Revocation[][] = Array.from({ length: count }, () => [])
-  for (const { shard, ...revocation } of revocations) shards[shard]?.push(revocation)
-  return shards
 }
 
 export interface ShardPlace {
@@ -86,16 +65,11 @@ export async function publishShards(
   return written
 }
 
-/**
- * Writes the one CRL of everything, `full.crl`, for those who want no shards.
- * @param revocations gone through twice, and the same both times
- */
-export async function publishFull(place: ShardPlace, revocations: Iterable<Revocation>): Promise<void> {
-  await mkdir(place.dir, { recursive: true })
-  const path = join(place.dir, 'full.crl')
-  const last = await readLast(path, lastNumber)
-  await replace(path, await encoded(place, { last, uri: undefined }, revocations))
-  await syncDirectory(place.dir)
+/** Beside the shards, for those who want none: the one CRL of everything, `full.crl`. @param der as it was signed for the store */
+export async function placeFull(dir: string, der: Uint8Array): Promise<void> {
+  await mkdir(dir, { recursive: true })
+  await replace(join(dir, 'full.crl'), der)
+  await syncDirectory(dir)
 }
 
 async function publishShard(place: ShardPlace, shard: number, revocations: readonly Revocation[]): Promise<boolean> {
@@ -138,15 +112,6 @@ async function readLast<T>(path: string, read: (der: Uint8Array) => T): Promise<
     if (cause instanceof PkiError || (cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw cause
   }
-}
-
-/** The number of a CRL whose entries, a million perhaps, are passed over. @throws PkiError `DER_MALFORMED` */
-function lastNumber(der: Uint8Array): bigint {
-  const tbs = new DerReader(only(der, tag.sequence).content).enter(tag.sequence)
-  while (tbs.peek() !== context(0)) tbs.next()
-  const found = parseExtensions(tbs.next().content).find(({ oid }) => oid === extensionOid.crlNumber)
-  if (found === undefined) throw new PkiError('DER_MALFORMED', 'a CRL without number')
-  return BigInt(`0x${Buffer.from(only(found.value, tag.integer).content).toString('hex')}`)
 }
 
 function isFresh(last: Crl, revocations: readonly Revocation[], { at, lifeSeconds, authority }: ShardPlace): boolean {

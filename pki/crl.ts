@@ -134,3 +134,12 @@ export function crlNumber({ extensions }: Pick<Crl, 'extensions'>): bigint {
   if (octets[0]! >= 0x80 || octets.length > 20) throw new PkiError('DER_MALFORMED', 'no number for a CRL')
   return BigInt(`0x${Buffer.from(octets).toString('hex')}`)
 }
+
+/** The number of a CRL whose entries, a million perhaps, are passed over. @throws PkiError `DER_MALFORMED` */
+export function numberOfCrl(der: Uint8Array): bigint {
+  const tbs = new DerReader(only(der, tag.sequence).content).enter(tag.sequence)
+  while (tbs.peek() !== context(0)) tbs.next()
+  const found = parseExtensions(tbs.next().content).find(({ oid }) => oid === extensionOid.crlNumber)
+  if (found === undefined) throw new PkiError('DER_MALFORMED', 'a CRL without number')
+  return BigInt(`0x${Buffer.from(only(found.value, tag.integer).content).toString('hex')}`)
+}

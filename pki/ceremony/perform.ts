@@ -174,7 +174,7 @@ export async function rehearse(ceremony: Ceremony): Promise<{ transcript: Transc
   const auditKey = await memory.generate(auditKeyName, 'p256')
   const authorities = await certifyAll(keys, { config: store, zones: proposal.config.zones, at: now() })
   const crls = new Map<AuthorityName, Uint8Array>()
-  for (const one of authorities) crls.set(one.name, await signCrl(one.name, { authority: one, at: now(), entries: [] }))
+  for (const one of authorities) crls.set(one.name, await signCrl(one.name, { authority: one, at: now(), revoked: [] }))
   const events = { proposal, approvals, store, authorities, auditKey, crls, dryRun: true, version, begunAt, now }
   return { transcript: await transcribe(events), faults: approvalFaults(proposal, approvals, begunAt) }
 }

@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Certificate, parseCertificate } from '../certificate.ts'
-import { crlNumber, parseCrls } from '../crl.ts'
+import { numberOfCrl } from '../crl.ts'
+import { encodeCrl } from '../crl-writer.ts'
 import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
 import { fromPem, toPem } from '../pem.ts'
@@ -16,7 +17,7 @@ import {
   generationParts,
   isGeneration,
 } from '../profiles.ts'
-import { issueCrl } from '../revoke.ts'
+import type { Revocation } from '../revoke.ts'
 import { readText, writeDurably } from './files.ts'
 
 /**
@@ -66,7 +67,7 @@ export async function readCertificate(dir: string, name: Generation): Promise<Ce
 export interface CrlParts {
   authority: Authority
   at: number
-  entries: readonly Uint8Array[]
+  revoked: readonly Revocation[]
 }
 
 /**
@@ -76,24 +77,23 @@ export interface CrlParts {
  */
 export function signCrl(
   name: Generation,
-  { authority, at, entries }: CrlParts,
+  { authority, at, revoked }: CrlParts,
   least: bigint = 0n,
 ): Promise<Uint8Array> {
   const clock = BigInt(Math.floor(at * 1_000))
-  const template = {
+  const head = {
     issuer: authority.certificate,
     number: clock > least ? clock : least,
     thisUpdate: at - backdateSeconds,
     nextUpdate: at + crlSeconds(name),
-    entries,
   }
-  return issueCrl(template, authority.sign)
+  return encodeCrl(head, revoked, authority.sign)
 }
 
 /** As `signCrl`; the number grows from the CRL that is replaced. */
 export async function signNextCrl(dir: string, name: Generation, parts: CrlParts): Promise<Uint8Array> {
-  const [previous] = parseCrls(await readText(join(dir, crlFileOf(name))).catch(() => ''))
-  return signCrl(name, parts, previous === undefined ? 0n : crlNumber(previous) + 1n)
+  const [previous] = fromPem('X509 CRL', await readText(join(dir, crlFileOf(name))).catch(() => ''))
+  return signCrl(name, parts, previous === undefined ? 0n : numberOfCrl(previous) + 1n)
 }
 
 export function placeCrl(dir: string, name: Generation, der: Uint8Array): Promise<void> {

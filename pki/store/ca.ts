@@ -1,13 +1,13 @@
 import { join } from 'node:path'
 import type { AuditAct, AuditLog } from '../audit/store.ts'
 import { parseCrls } from '../crl.ts'
-import { publishShards } from '../crl-shards.ts'
+import { placeFull, publishShards } from '../crl-shards.ts'
 import { PkiError } from '../errors.ts'
 import type { Authority } from '../issue.ts'
 import { toPem } from '../pem.ts'
 import type { AuthorityName, Generation, IssuingName, ProfileName } from '../profiles.ts'
 import { idPattern } from '../purpose.ts'
-import { encodeRevocation, type RevocationReason } from '../revoke.ts'
+import type { RevocationReason } from '../revoke.ts'
 import { equalOctets } from '../signature.ts'
 import type { Acts } from './acts.ts'
 import { crlAct, issuedAct } from './audited.ts'
@@ -172,7 +172,7 @@ export class Pki {
       const at = Math.floor(this.#opened.now())
       await this.#opened.acts.perform({ entries: [{ event: 'revoked', serial: found.serial, at, reason }] })
     }
-    await this.#publish(found.issuer, authority)
+    await this.#publish(found.issuer, authority, shardsIn([found]))
   }
 
   /**
@@ -190,8 +190,10 @@ export class Pki {
       .filter(({ revoked, notAfter }) => revoked === undefined && notAfter >= at)
       .map(({ serial }) => serial)
     await this.#opened.acts.perform({ entries: serials.map((serial) => ({ event: 'revoked', serial, at, reason })) })
-    for (const issuer of new Set(own.map((one) => one.issuer)))
-      await this.#publish(issuer, await this.authority(issuer))
+    for (const issuer of new Set(own.map((one) => one.issuer))) {
+      const shards = shardsIn(own.filter((one) => one.issuer === issuer))
+      await this.#publish(issuer, await this.authority(issuer), shards)
+    }
     return serials
   }
 
@@ -294,28 +296,29 @@ export class Pki {
   }
 
   /** One at a time, so that no older list replaces a newer one. */
-  #publish(name: Generation, authority: Authority): Promise<void> {
-    const turn = this.#publishing.then(() => this.#publishNow(name, authority))
+  #publish(name: Generation, authority: Authority, shards?: ReadonlySet<number>): Promise<void> {
+    const turn = this.#publishing.then(() => this.#publishNow(name, authority, shards))
     this.#publishing = turn.catch(() => undefined) // its caller is told
     return turn
   }
 
   /** Repeats while another process revokes meanwhile, so that the last CRL written knows of every revocation. */
-  async #publishNow(name: Generation, authority: Authority): Promise<void> {
-    const { dir, now, journal, acts } = this.#opened
+  async #publishNow(name: Generation, authority: Authority, shards?: ReadonlySet<number>): Promise<void> {
+    const { dir, now, journal, acts, config } = this.#opened
     do {
       await acts.catchUp()
-      const entries = this.#register.revokedBy(name).map(encodeRevocation)
-      const der = await signNextCrl(dir, name, { authority, at: now(), entries })
+      const revoked = this.#register.revokedBy(name)
+      const der = await signNextCrl(dir, name, { authority, at: now(), revoked })
       await this.record(crlAct(name, der))
       await placeCrl(dir, name, der)
       await bundleCrls(dir, this.generations())
-      await this.#publishShards(name, authority)
+      if (name !== 'root' && config.publication.crl !== undefined) await placeFull(join(dir, shardFolderOf(name)), der)
+      await this.#publishShards(name, authority, shards)
     } while ((await journal.unread()) > 0)
   }
 
-  /** Those that say something new, or are half-way to their end. */
-  async #publishShards(name: Generation, authority: Authority): Promise<void> {
+  /** Those that say something new, or are half-way to their end. @param only these are looked at; without: all */
+  async #publishShards(name: Generation, authority: Authority, only?: ReadonlySet<number>): Promise<void> {
     const { dir, now, config } = this.#opened
     if (name === 'root' || config.publication.crl === undefined) return
     const place = {
@@ -326,7 +329,7 @@ export class Pki {
       lifeSeconds: crlSeconds(name),
       signed: (shard: number, der: Uint8Array) => this.record(crlAct(`${name}/${shard}`, der)),
     }
-    const shards = this.#register.shardsOf(name)
+    const shards = this.#register.shardsOf(name, only)
     await publishShards(place, shards)
     for (const shard of shards.keys()) this.#shards.add(`${name}/${shard}`)
   }
@@ -335,14 +338,20 @@ export class Pki {
   async #openShards(batch: readonly Certified[]): Promise<void> {
     const isNew = ({ entry: { issuer, shard } }: Certified): boolean =>
       shard !== undefined && !this.#shards.has(`${issuer}/${shard}`)
-    const issuers = new Set(batch.filter(isNew).map(({ issued }) => issued.issuer))
-    for (const issuer of issuers) {
+    const opened = batch.filter(isNew).map(({ entry }) => entry)
+    for (const issuer of new Set(opened.map((entry) => entry.issuer))) {
+      const shards = shardsIn(opened.filter((entry) => entry.issuer === issuer))
       const authority = await this.authority(issuer)
-      const turn = this.#publishing.then(() => this.#publishShards(issuer, authority))
+      const turn = this.#publishing.then(() => this.#publishShards(issuer, authority, shards))
       this.#publishing = turn.catch(() => undefined) // its caller is told
       await turn
     }
   }
+}
+
+/** The CRL shards that certificates name. */
+function shardsIn(certificates: readonly { shard?: number }[]): Set<number> {
+  return new Set(certificates.flatMap(({ shard }) => (shard === undefined ? [] : [shard])))
 }
 
 /** An id that is none has no place in the log. */

@@ -194,7 +194,7 @@ async function write(dir: string, authorities: readonly NewAuthority[], at: numb
   const crls: Omit<AuditAct, 'actor'>[] = []
   for (const authority of authorities) {
     await writeDurably(join(dir, certificateFile(authority.name)), pem(authority.certificate))
-    const crl = await signCrl(authority.name, { authority, at, entries: [] })
+    const crl = await signCrl(authority.name, { authority, at, revoked: [] })
     await placeCrl(dir, authority.name, crl)
     crls.push(crlAct(authority.name, crl))
   }

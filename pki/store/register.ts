@@ -15,6 +15,8 @@ export class Register {
   /** serials of the certificates of each public key */
   readonly #keys = new Map<string, string[]>()
   readonly #counts = new Map<Generation, number>()
+  /** serials of the certificates that name each CRL shard, by CA */
+  readonly #shards = new Map<Generation, Map<number, string[]>>()
 
   add(entries: readonly Entry[]): void {
     for (const entry of entries) {
@@ -29,6 +31,7 @@ export class Register {
     this.#issued.set(entry.serial, entry)
     this.#keys.set(entry.key, [...(this.#keys.get(entry.key) ?? []), entry.serial])
     this.#counts.set(entry.issuer, this.issuedBy(entry.issuer) + 1)
+    if (entry.shard !== undefined) this.#shard(entry.issuer, entry.shard).push(entry.serial)
   }
 
   /** How many certificates a CA has issued with one key. */
@@ -73,16 +76,27 @@ export class Register {
     return [...this.#revoked.values()].filter(({ serial }) => this.#issued.get(serial)?.issuer === issuer)
   }
 
-  /** The revocations of each CRL shard that a certificate of this CA names, the empty ones too. */
-  shardsOf(issuer: Generation): Map<number, Revocation[]> {
+  /**
+   * The revocations of CRL shards that certificates of this CA name, the empty ones too.
+   * @param only these; without: all of them
+   */
+  shardsOf(issuer: Generation, only?: ReadonlySet<number>): Map<number, Revocation[]> {
     const shards = new Map<number, Revocation[]>()
-    for (const { issuer: name, shard, serial } of this.#issued.values()) {
-      if (name !== issuer || shard === undefined) continue
-      const revoked = this.#revoked.get(serial)
-      const known = shards.get(shard)
-      if (known === undefined) shards.set(shard, revoked === undefined ? [] : [revoked])
-      else if (revoked !== undefined) known.push(revoked)
+    for (const [shard, serials] of this.#shards.get(issuer) ?? []) {
+      if (only?.has(shard) === false) continue
+      shards.set(
+        shard,
+        serials.flatMap((serial) => this.#revoked.get(serial) ?? []),
+      )
     }
     return shards
+  }
+
+  #shard(issuer: Generation, shard: number): string[] {
+    const shards = this.#shards.get(issuer) ?? new Map<number, string[]>()
+    this.#shards.set(issuer, shards)
+    const serials = shards.get(shard) ?? []
+    shards.set(shard, serials)
+    return serials
   }
 }

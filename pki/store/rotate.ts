@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { PkiError } from '../errors.ts'
 import { toPem } from '../pem.ts'
 import { type Generation, generationOf, generationParts, type IssuingName, isGeneration } from '../profiles.ts'
-import { encodeRevocation } from '../revoke.ts'
 import type { Authorities } from './authorities.ts'
 import { bundleCrls, certificateFile, placeCrl, signNextCrl, trustFileOf } from './authority.ts'
 import { entryOf } from './certify.ts'
@@ -78,8 +77,8 @@ async function settle(
   const at = now()
   const live = authorities.live(at)
   const authority = await authorities.open(generation)
-  const entries = register.revokedBy(generation).map(encodeRevocation)
-  await placeCrl(dir, generation, await signNextCrl(dir, generation, { authority, at, entries }))
+  const revoked = register.revokedBy(generation)
+  await placeCrl(dir, generation, await signNextCrl(dir, generation, { authority, at, revoked }))
   const { name } = generationParts(generation)
   const own = live.filter((one) => generationParts(one).name === name).toReversed()
   const pem = (one: Generation): string => toPem('CERTIFICATE', authorities.certificate(one).der)

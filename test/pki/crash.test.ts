@@ -8,6 +8,7 @@ import { findEntries, verifyAuditFiles } from '#pki/audit/query.ts'
 import { parseCrl } from '#pki/crl.ts'
 import { makeDeviceKey, makeRequest } from '#pki/est/request.ts'
 import { publicKeyOctets } from '#pki/issue.ts'
+import { fromPem } from '#pki/pem.ts'
 import { openPki, type Pki } from '#pki/store.ts'
 import { parseCrls } from '#pki/verify.ts'
 import { type ThrowawayPki, throwawayPki } from '#test/support/pki.ts'
@@ -118,6 +119,11 @@ describe('killed at any step of issuing, revoking and writing a CRL', () => {
     expect(shard()).toEqual(new Set())
     await own.revoke(serial, 'keyCompromise')
     expect(shard()).toEqual(new Set([serial]))
+    const whole = readFileSync(join(pki.caDir, 'public', 'people', 'full.crl'))
+    expect(whole).toEqual(
+      Buffer.from(fromPem('X509 CRL', readFileSync(join(pki.caDir, 'crl', 'people.pem'), 'utf8'))[0]!),
+    )
+    expect(parseCrl(whole).serials).toEqual(new Set([serial]))
     await own.close()
   })
 

@@ -6,16 +6,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { crlNumber, parseCrl } from '#pki/crl.ts'
-import {
-  byShard,
-  publishFull,
-  publishShards,
-  type ShardPlace,
-  shardAt,
-  shardEntriesMax,
-  shardOf,
-  shardUri,
-} from '#pki/crl-shards.ts'
+import { placeFull, publishShards, type ShardPlace, shardAt, shardEntriesMax, shardUri } from '#pki/crl-shards.ts'
 import { encodeCrl } from '#pki/crl-writer.ts'
 import { octetString, oid, sequence } from '#pki/der.ts'
 import {
@@ -27,11 +18,14 @@ import {
 import { PkiError } from '#pki/errors.ts'
 import { toPem } from '#pki/pem.ts'
 import { policy } from '#pki/purpose.ts'
-import { encodeRevocation, issueCrl, type Revocation, type RevocationReason, revocationReasons } from '#pki/revoke.ts'
+import { type Revocation, type RevocationReason, revocationReasons } from '#pki/revoke.ts'
 import { signatureHolds } from '#pki/signature.ts'
+import type { Entry } from '#pki/store/journal.ts'
+import { Register } from '#pki/store/register.ts'
 import { verifyChain } from '#pki/verify.ts'
 import { cast } from './ocsp-cast.ts'
 import { hasOpenssl, openssl, opensslNote } from './openssl.ts'
+import { encodeRevocation, issueCrl } from './plain-crl.ts'
 
 const stage = cast()
 const top = mkdtempSync(join(tmpdir(), 'ami-shards-'))
@@ -56,6 +50,12 @@ const serialOf = (number: number): string => `4${number.toString(16).toUpperCase
 const revoked = (number: number): Revocation => ({ serial: serialOf(number), at: at - 60, reason: 'keyCompromise' })
 const read = (where: ShardPlace, name: string): ReturnType<typeof parseCrl> =>
   parseCrl(readFileSync(join(where.dir, name)))
+
+/** The one CRL of everything that a place's authority issued. */
+function everything({ authority, at: thisUpdate }: ShardPlace, all: readonly Revocation[]): Promise<Uint8Array> {
+  const head = { issuer: authority.certificate, number: 1n, thisUpdate, nextUpdate: thisUpdate + 86_400 }
+  return encodeCrl(head, all, authority.sign)
+}
 
 describe('the writer', () => {
   const reasons = Object.keys(revocationReasons) as RevocationReason[]
@@ -146,18 +146,46 @@ describe('shards', () => {
     expect(shardUri(base, 123)).toBe(`${base}/123.crl`)
   })
 
-  test('are found again in the certificate, and only under their base', () => {
+  test('are found again in the certificate', () => {
     const more = [sequence(oid('2.5.29.31'), octetString(encodeDistributionPoints(shardUri(base, 42))))]
     const { certificate } = stage.make('in-42', { issuer: ca, more })
-    expect(shardOf(certificate, base)).toBe(42)
-    expect(shardOf(certificate, 'http://pki.example')).toBeUndefined()
-    expect(shardOf(ca.certificate, base)).toBeUndefined()
+    expect(certificate.distributionPoints).toEqual([`${base}/42.crl`])
+    expect(ca.certificate.distributionPoints ?? []).toEqual([])
+  })
+
+  test('are what the register says: all that certificates name, the empty ones too, or those that are asked for', () => {
+    const register = new Register()
+    const issued = (number: number, issuer: 'device' | 'people', shard?: number): Entry => ({
+      event: 'issued',
+      at,
+      serial: serialOf(number),
+      profile: 'concentrator',
+      id: `c${number}`,
+      issuer,
+      key: `${number}`,
+      notBefore: at,
+      notAfter: at + 60,
+      certificate: '',
+      ...(shard === undefined ? {} : { shard }),
+    })
+    const bad: Entry[] = [1, 3, 4].map((number) => ({ event: 'revoked', ...revoked(number) }))
+    const entries = [issued(1, 'device', 0), issued(2, 'device', 1), issued(3, 'device', 0), issued(4, 'people', 0)]
+    register.add([...entries, issued(5, 'device'), ...bad])
+    register.add(entries) // read once more, they count once
+    const serials = (only?: Set<number>): [number, string[]][] =>
+      [...register.shardsOf('device', only)].map(([shard, all]) => [shard, all.map(({ serial }) => serial)])
+    expect(serials()).toEqual([
+      [0, [serialOf(1), serialOf(3)]],
+      [1, []],
+    ])
+    expect(serials(new Set([1, 7]))).toEqual([[1, []]])
+    expect(register.issuedBy('device')).toBe(4)
   })
 
   test('are each a signed CRL with its own entries and its critical distribution point, the empty ones too', async () => {
     const where = place()
-    const all = Array.from({ length: 30 }, (_, number) => ({ ...revoked(number), shard: number % 3 === 1 ? 2 : 0 }))
-    const shards = byShard(all, 3)
+    const all = Array.from({ length: 30 }, (_, number) => revoked(number))
+    const shards = [all.filter((_, number) => number % 3 !== 1), [], all.filter((_, number) => number % 3 === 1)]
     expect(await publishShards(where, new Map(shards.entries()))).toEqual([0, 1, 2])
     expect(readdirSync(where.dir).toSorted()).toEqual(['0.crl', '1.crl', '2.crl'])
     for (const shard of [0, 1, 2]) {
@@ -218,13 +246,14 @@ describe('shards', () => {
     expect(statSync(join(where.dir, '1.crl')).size).toBeLessThan(50_000)
   })
 
-  test('stand beside one CRL of everything, which is no shard and counts up too', async () => {
+  test('stand beside one CRL of everything, which is no shard and is replaced whole', async () => {
     const where = place()
-    await publishFull(where, [revoked(1), revoked(2)])
+    await placeFull(where.dir, await everything(where, [revoked(1), revoked(2)]))
     const first = read(where, 'full.crl')
-    expect([first.serials.size, first.unsupported]).toEqual([2, false])
-    await publishFull({ ...where, at: at - 5 }, new Set([revoked(3)])) // a clock put back
-    expect(crlNumber(read(where, 'full.crl'))).toBe(crlNumber(first) + 1n)
+    expect([first.serials.size, first.unsupported, first.distributionPoint]).toEqual([2, false, undefined])
+    await placeFull(where.dir, await everything(where, [revoked(3)]))
+    expect(read(where, 'full.crl').serials.size).toBe(1)
+    expect(readdirSync(where.dir)).toEqual(['full.crl'])
   })
 
   test('a revocation is published within 50 ms, beside 1,000 others in its shard', async () => {
@@ -278,7 +307,7 @@ describe('verifyChain', () => {
         [1, [revoked(5)]],
       ]),
     )
-    await publishFull(where, [])
+    await placeFull(where.dir, await everything(where, []))
     expect(await verdict(leaf, where, '1.crl')).toBe('accepted')
     expect(await verdict(leaf, where, '0.crl', '1.crl')).toBe('accepted')
     expect(await verdict(leaf, where, 'full.crl')).toBe('accepted')
@@ -367,7 +396,7 @@ describe.runIf(hasOpenssl)(`OpenSSL${opensslNote}`, () => {
         [1, [revoked(5)]],
       ]),
     )
-    await publishFull(where, [])
+    await placeFull(where.dir, await everything(where, []))
     expect(await verified(leaf.certificateFile, [pem(where, '1.crl')])).toMatchObject({ ok: true })
     expect(await verified(leaf.certificateFile, [pem(where, 'full.crl')])).toMatchObject({ ok: true })
     const other = await verified(leaf.certificateFile, [pem(where, '0.crl')])

@@ -15,8 +15,8 @@ import {
 import { keyIdOf, newSerial, publicKeyOctets } from '#pki/issue.ts'
 import { encodeName } from '#pki/names.ts'
 import { type AuthorityProfile, authorityProfiles, type Profile, profiles } from '#pki/profiles.ts'
-import { encodeRevocation, issueCrl } from '#pki/revoke.ts'
 import { ecdsaSha256 } from '#pki/signature.ts'
+import { encodeRevocation, issueCrl } from './plain-crl.ts'
 
 /** 2026-06-01, whatever the clock says. */
 export const now = 1_780_272_000
