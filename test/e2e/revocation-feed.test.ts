@@ -171,7 +171,8 @@ async function keyIds(own: ThrowawayPki): Promise<string[]> {
 describe('the gateway’s end of the feed', () => {
   test('closes on what is malformed, or counts more than was told, and does not believe itself fresh', async () => {
     const tail = new LogTail()
-    for (const frames of [[Buffer.from('ffffffff', 'hex')], [encodeState(1)]]) {
+    const issuers = encodeIssuers(await keyIds(pki))
+    for (const frames of [[Buffer.from('ffffffff', 'hex')], [issuers, encodeState(1)]]) {
       const path = join(tempFolder(), 'feed.sock')
       const revocation = await openRevocationFeed({
         path,
