@@ -65,10 +65,17 @@ interface Fleet {
   link?: Child
 }
 
+/** Signals that come together are one wish: at Ctrl-C the terminal tells us, and npm, which tells us once more. */
+const togetherMs = 1_000
+
 /** A second signal ends the demo at once, by `exit` and not by the system, so that what it made is removed. */
 function endAtTheNext(): undefined {
-  process.once('SIGINT', () => process.exit(130))
-  process.once('SIGTERM', () => process.exit(143))
+  const asked = performance.now()
+  const end = (code: number) => (): void => {
+    if (performance.now() - asked > togetherMs) process.exit(code)
+  }
+  process.on('SIGINT', end(130))
+  process.on('SIGTERM', end(143))
 }
 
 /** @param folder given, or made here and removed at the end */
